@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace bough::policy {
+
+/// RW: everything; RO: nothing is changed on it; NC: nothing new is created on it.
+enum class BranchMode : std::uint8_t { kReadWrite, kReadOnly, kNoCreate };
+
+/// Bytes. `used` counts what an ordinary user cannot have (total minus available).
+struct Space {
+  std::uint64_t available = 0;
+  std::uint64_t used = 0;
+  bool read_only = false;
+};
+
+/// What a policy may know about the candidate branches, each fact asked for only when it is needed:
+/// a fact usually costs a system call on the branch. Branches are numbered in list order. Not
+/// thread-safe; made for one decision.
+class Facts {
+ public:
+  virtual ~Facts() = default;
+  [[nodiscard]] virtual std::size_t branches() const = 0;
+  [[nodiscard]] virtual BranchMode mode(std::size_t branch) = 0;
+  /// Whether the path in question exists there.
+  [[nodiscard]] virtual bool exists(std::size_t branch) = 0;
+  /// Nothing when the branch cannot be asked.
+  [[nodiscard]] virtual std::optional<Space> space(std::size_t branch) = 0;
+  /// Below this many available bytes nothing new is created there.
+  [[nodiscard]] virtual std::uint64_t minimum_free(std::size_t branch) = 0;
+};
+
+/// Randomness is handed in, so that a choice can be repeated in a test.
+class Random {
+ public:
+  virtual ~Random() = default;
+  [[nodiscard]] virtual std::uint64_t next() = 0;
+};
+
+}  // namespace bough::policy

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "policy/choice.hpp"
+#include "policy/facts.hpp"
+
+namespace bough::policy {
+
+/// A policy of one category: a name that users know and a pure choice.
+struct Policy {
+  std::string_view name;
+  /// Picks a branch only where the path in question already exists.
+  bool path_preserving = false;
+  Choice (*choose)(Facts&, Random&) = nullptr;
+};
+
+/// The policies of each category, built explicitly in registry.cpp: one table a category, no
+/// registration at start-up. The tables live as long as the program.
+[[nodiscard]] std::span<const Policy> create_policies() noexcept;
+[[nodiscard]] std::span<const Policy> search_policies() noexcept;
+[[nodiscard]] std::span<const Policy> action_policies() noexcept;
+
+/// Null when there is no policy of that name.
+[[nodiscard]] const Policy* find(std::span<const Policy> policies, std::string_view name) noexcept;
+
+}  // namespace bough::policy
