@@ -70,6 +70,14 @@ class Filesystem : public ClaimOwner {
   [[nodiscard]] virtual std::string pool_path(NodeId node) const = 0;
   virtual void count(std::vector<Counter>& into) const = 0;
 
+  // --- order
+  /// Which requests wait for each other when one branch hangs: the session serves only so many of a
+  /// lane at once, and those of a lane in the order they came. Lane 0 is for names and for whatever
+  /// may ask several branches; only the lowest 8 bits of a lane count. Asked about every request
+  /// that may block in a branch, so it costs next to nothing: no lock, no allocation.
+  [[nodiscard]] virtual std::uint32_t lane(const RequestHeader& header,
+                                           const Request& request) const noexcept = 0;
+
   // --- names
   virtual Result<EntryReply> lookup(const Context&, const LookupRequest&) = 0;
   virtual void forget(NodeId node, std::uint64_t count) noexcept = 0;

@@ -1,0 +1,213 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "ops/attributes.hpp"
+#include "ops/credentials.hpp"
+#include "ops/locate.hpp"
+#include "ops/operations.hpp"
+
+namespace bough::ops {
+namespace {
+
+constexpr std::uint32_t kPermissionBits = 07777;
+constexpr std::uint32_t kLeaveId = 0xffffffff;
+/// The kernel takes no more of a link's text (FUSE, fuse_readlink_folio()).
+constexpr std::size_t kLinkMax = 4095;
+
+bool changes_something(const proto::SetattrRequest& request) noexcept {
+  return request.mode || request.uid || request.gid || request.size || request.atime ||
+         request.mtime || request.kill_suidgid;
+}
+
+/// One SETATTR on one file, undone as a whole when a part of it fails. What was cut off by a
+/// smaller size cannot come back, so only setting the times, which nothing but a dying disk can
+/// refuse by then, comes after it.
+class Change {
+ public:
+  Change(Pool& pool, const Context& context, const proto::SetattrRequest& request, int path_fd,
+         const FileStat& before)
+      : pool_(pool), context_(context), request_(request), fd_(path_fd), before_(before) {}
+
+  /// `writable`: a descriptor to set the size by; -1 where the request sets none. Returns what the
+  /// file is then.
+  Result<FileStat> apply(int writable) {
+    const auto done = steps(writable);
+    auto after = done ? pool_.backing.stat(fd_) : Result<FileStat>(done.error());
+    if (!after) undo(writable);
+    return after;
+  }
+
+ private:
+  Result<void> steps(int writable) {
+    Backing& backing = pool_.backing;
+    if (request_.uid || request_.gid) {
+      if (const auto done =
+              backing.chown(fd_, request_.uid.value_or(kLeaveId), request_.gid.value_or(kLeaveId));
+          !done)
+        return done;
+      owner_changed_ = true;
+    }
+    if (request_.mode) {
+      if (const auto done = backing.chmod(fd_, *request_.mode & kPermissionBits); !done)
+        return done;
+      mode_changed_ = true;
+    } else if (request_.kill_suidgid) {
+      if (const auto done = clear_set_ids(pool_, fd_); !done) return done;
+      mode_changed_ = true;
+    }
+    if (request_.size) {
+      const CallerGuard guard(pool_, context_.uid, context_.gid, std::nullopt, 0,
+                              CallerGuard::Purpose::kAllocate);
+      if (!guard.ready()) return guard.ready();
+      if (const auto done = backing.truncate(writable, *request_.size); !done) return done;
+      size_changed_ = true;
+    }
+    if (request_.atime || request_.mtime)
+      return backing.set_times(fd_, TimesChange{request_.atime, request_.mtime});
+    return {};
+  }
+
+  void undo(int writable) noexcept {
+    Backing& backing = pool_.backing;
+    if (size_changed_ && *request_.size >= before_.size) {
+      (void)backing.truncate(writable, before_.size);
+      (void)backing.set_times(
+          fd_,
+          TimesChange{proto::TimeChange{false, before_.atime.seconds, before_.atime.nanoseconds},
+                      proto::TimeChange{false, before_.mtime.seconds, before_.mtime.nanoseconds}});
+    }
+    if (owner_changed_) (void)backing.chown(fd_, before_.uid, before_.gid);
+    if ((owner_changed_ || mode_changed_) && !before_.is_symlink())
+      (void)backing.chmod(fd_, before_.mode & kPermissionBits);
+  }
+
+  Pool& pool_;
+  const Context& context_;
+  const proto::SetattrRequest& request_;
+  const int fd_;
+  const FileStat& before_;
+  bool owner_changed_ = false;
+  bool mode_changed_ = false;
+  bool size_changed_ = false;
+};
+
+Result<void> change_by_node(Pool& pool, const Context& context,
+                            const proto::SetattrRequest& request, NodeFile& file) {
+  const FileStat before = file.stat;
+  Fd writable;
+  if (request.size) {
+    if (!file.stat.is_regular()) return Errno{file.stat.is_directory() ? EISDIR : EINVAL};
+    auto opened = open_with_relief(pool, [&] { return pool.backing.reopen(file.fd(), O_WRONLY); });
+    if (!opened) return opened.error();
+    writable = std::move(*opened);
+  }
+  const auto after = Change(pool, context, request, file.fd(), before).apply(writable.get());
+  if (!after) return after.error();
+  file.stat = *after;
+  return {};
+}
+
+Result<proto::AttrReply> setattr_by_handle(Pool& pool, const Context& context,
+                                           const proto::SetattrRequest& request) {
+  const auto handle = pool.handles.file(*request.handle);
+  NodeView view;
+  if (!handle) return Errno{EBADF};
+  if (!pool.nodes.view(handle->node, view)) return Errno{ESTALE};
+  note_branch(context, pool, handle->branch);
+  const int fd = handle->fd.get();
+  auto stat = pool.backing.stat(fd);
+  if (stat && changes_something(request)) {
+    if (!writable(pool, handle->branch)) return Errno{EROFS};
+    const FileStat before = *stat;
+    stat = Change(pool, context, request, fd, before).apply(fd);
+  }
+  if (!stat) return stat.error();
+  return proto::AttrReply{pool.settings.attr_valid, to_attr(*stat, view.ino)};
+}
+
+/// By handle where there is one, else by node.
+Result<FileStat> stat_of(Pool& pool, const Context& context,
+                         const std::optional<proto::HandleId>& by, std::uint64_t& ino) {
+  BranchId branch = kNoBranch;
+  if (!by) {
+    auto stat = stat_node(pool, context.node, ino, branch);
+    if (stat) note_branch(context, pool, branch);
+    return stat;
+  }
+  const auto handle = pool.handles.file(*by);
+  NodeView view;
+  if (!handle) return Errno{EBADF};
+  if (!pool.nodes.view(handle->node, view)) return Errno{ESTALE};
+  ino = view.ino;
+  note_branch(context, pool, handle->branch);
+  return pool.backing.stat(handle->fd.get());
+}
+
+}  // namespace
+
+Result<proto::AttrReply> getattr(Pool& pool, const Context& context,
+                                 const proto::GetattrRequest& request) {
+  std::uint64_t ino = 0;
+  const auto stat = stat_of(pool, context, request.handle, ino);
+  if (!stat) return stat.error();
+  return proto::AttrReply{pool.settings.attr_valid, to_attr(*stat, ino)};
+}
+
+Result<proto::StatxReply> statx(Pool& pool, const Context& context,
+                                const proto::StatxRequest& request) {
+  std::uint64_t ino = 0;
+  const auto stat = stat_of(pool, context, request.handle, ino);
+  if (!stat) return stat.error();
+  proto::StatxReply reply;
+  reply.attr_valid = pool.settings.attr_valid;
+  reply.mask = stat->mask;
+  reply.attr = to_attr(*stat, ino);
+  reply.btime = stat->btime;
+  reply.attributes = stat->attributes;
+  reply.attributes_mask = stat->attributes_mask;
+  reply.rdev_major = stat->rdev_major;
+  reply.rdev_minor = stat->rdev_minor;
+  return reply;
+}
+
+Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
+                                 const proto::SetattrRequest& request) {
+  if (request.handle) return setattr_by_handle(pool, context, request);
+  if (!changes_something(request)) return getattr(pool, context, {});
+
+  auto subject = find_subject(pool, context.node);
+  if (!subject) return subject.error();
+  note_branch(context, pool, subject->own.branch);
+  const auto done =
+      subject->apply([&](NodeFile& file) { return change_by_node(pool, context, request, file); });
+  if (!done) return done.error();
+  return proto::AttrReply{pool.settings.attr_valid, to_attr(subject->own.stat, subject->own.ino)};
+}
+
+Result<void> access(Pool& pool, const Context& context, const proto::AccessRequest& request) {
+  std::uint64_t ino = 0;
+  const auto stat = stat_of(pool, context, std::nullopt, ino);
+  if (!stat) return stat.error();
+  const std::uint32_t wanted = request.mask & (R_OK | W_OK | X_OK);
+  std::uint32_t granted = stat->mode & 7;
+  if (context.uid == 0)
+    granted = R_OK | W_OK | (stat->is_directory() || (stat->mode & 0111) != 0 ? X_OK : 0);
+  else if (context.uid == stat->uid)
+    granted = (stat->mode >> 6) & 7;
+  else if (context.gid == stat->gid)
+    granted = (stat->mode >> 3) & 7;
+  if ((wanted & ~granted) != 0) return Errno{EACCES};
+  return {};
+}
+
+Result<std::size_t> readlink(Pool& pool, const Context& context, std::span<std::byte> out) {
+  const auto file = reach(pool, context.node);
+  if (!file) return file.error();
+  if (!file->stat.is_symlink()) return Errno{EINVAL};
+  note_branch(context, pool, file->branch);
+  return pool.backing.readlink(file->fd(), out.first(std::min(out.size(), kLinkMax)));
+}
+
+}  // namespace bough::ops

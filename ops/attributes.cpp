@@ -1,0 +1,48 @@
+#include "ops/attributes.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// The kernel's 32-bit device number (Linux, new_encode_dev()).
+std::uint32_t encode_device(std::uint32_t major, std::uint32_t minor) noexcept {
+  return (minor & 0xffU) | (major << 8) | ((minor & ~0xffU) << 12);
+}
+
+}  // namespace
+
+proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept {
+  proto::Attr attr;
+  attr.ino = ino;
+  attr.size = stat.size;
+  attr.blocks = stat.blocks;
+  attr.atime = stat.atime;
+  attr.mtime = stat.mtime;
+  attr.ctime = stat.ctime;
+  attr.mode = stat.mode;
+  attr.nlink = stat.nlink;
+  attr.uid = stat.uid;
+  attr.gid = stat.gid;
+  attr.rdev = encode_device(stat.rdev_major, stat.rdev_minor);
+  const bool power_of_two = (stat.block_size & (stat.block_size - 1)) == 0;
+  attr.block_size = power_of_two ? stat.block_size : 0;
+  return attr;
+}
+
+Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
+                                     const Branch& branch, const FileStat& stat) {
+  const std::uint64_t ino = branch.user_ino(stat.id);
+  const auto counted = stat.is_directory() ? pool.nodes.count_directory(parent, name, ino)
+                                           : pool.nodes.count_file(
+                                                 parent, name, Location{branch.id(), stat.id}, ino);
+  if (!counted) return Errno{ESTALE};
+  proto::EntryReply reply;
+  reply.claim = proto::LookupClaim(pool.owner, counted->node);
+  reply.entry.node = counted->node;
+  reply.entry.generation = pool.nodes.generation(counted->node);
+  reply.entry.entry_valid = pool.settings.entry_valid;
+  reply.entry.attr_valid = pool.settings.attr_valid;
+  reply.entry.attr = to_attr(stat, counted->ino);
+  return reply;
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "ops/backing.hpp"
+#include "ops/locate.hpp"
+#include "proto/replies.hpp"
+
+namespace bough::ops {
+
+/// A branch's attributes as the pool shows them, with the pool's inode number.
+[[nodiscard]] proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept;
+
+/// Counts a look-up of `name` in `parent`, which is `stat` on `branch`, and makes the reply of it. ESTALE:
+/// the parent is not known any more.
+[[nodiscard]] Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
+                                                   const Branch& branch, const FileStat& stat);
+
+}  // namespace bough::ops

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ops/backing.hpp"
+#include "ops/node_table.hpp"
+#include "policy/facts.hpp"
+
+namespace bough::ops {
+
+using policy::BranchMode;
+
+/// A directory of a branch, ready for *at() calls: the branch's own root, shared, or a descriptor
+/// made for this one request.
+class DirRef {
+ public:
+  DirRef() noexcept = default;
+  explicit DirRef(std::shared_ptr<const Fd> root) noexcept : root_(std::move(root)) {}
+  explicit DirRef(Fd own) noexcept : own_(std::move(own)) {}
+  [[nodiscard]] int fd() const noexcept { return root_ ? root_->get() : own_.get(); }
+  explicit operator bool() const noexcept { return fd() >= 0; }
+
+ private:
+  std::shared_ptr<const Fd> root_;
+  Fd own_;
+};
+
+/// One branch as the user wrote it.
+struct BranchSpec {
+  std::string path;
+  BranchMode mode = BranchMode::kReadWrite;
+  /// Bytes; absent: the pool's minfreespace.
+  std::optional<std::uint64_t> min_free;
+};
+
+/// One directory of one file system that takes part in the pool. Its root is reached by a cached
+/// descriptor that an idle pool lets go of; every time it is opened anew it must still be the
+/// directory of the file system that it was at start, else ESTALE: a missing disk must not look
+/// like an empty branch. Shared by snapshots of the branch list; any thread.
+class Branch {
+ public:
+  /// Opens the root and remembers what it is. Errors as from open(2), statfs(2).
+  [[nodiscard]] static Result<std::shared_ptr<Branch>> open(Backing& backing, BranchId id,
+                                                            BranchSpec spec);
+
+  [[nodiscard]] BranchId id() const noexcept { return id_; }
+  [[nodiscard]] const std::string& path() const noexcept { return spec_.path; }
+  [[nodiscard]] BranchMode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
+  /// After an EROFS: nothing is created or changed here any more.
+  void demote() noexcept { mode_.store(BranchMode::kReadOnly, std::memory_order_relaxed); }
+  [[nodiscard]] const std::optional<std::uint64_t>& min_free() const noexcept {
+    return spec_.min_free;
+  }
+
+  /// The root, O_PATH.
+  [[nodiscard]] Result<DirRef> root();
+  /// The directory at a pool path ("" is the root), O_PATH. ENOENT, ENOTDIR, ELOOP (a symlink in
+  /// the way) mean that this branch does not have it.
+  [[nodiscard]] Result<DirRef> directory(std::string_view path);
+  /// The same, readable (for getdents and fsync).
+  [[nodiscard]] Result<Fd> readable_directory(std::string_view path);
+  [[nodiscard]] Result<FsStat> statfs();
+
+  /// The inode number that users see for an inode of this branch: the same after a restart.
+  [[nodiscard]] std::uint64_t user_ino(const FileId& file) const noexcept;
+  /// st_dev of the root; another number when the same file system came back on another device.
+  [[nodiscard]] std::uint64_t device() const noexcept {
+    return device_.load(std::memory_order_relaxed);
+  }
+
+  /// Lets go of the cached root descriptor.
+  void let_go() noexcept;
+
+ private:
+  /// Users' number 1 is the pool's root, 0 means no file to many programs.
+  static constexpr std::uint64_t kRootIno = 1;
+
+  Branch(Backing& backing, BranchId id, BranchSpec spec);
+  [[nodiscard]] Result<void> verify_root(int fd);
+
+  Backing& backing_;
+  const BranchId id_;
+  const BranchSpec spec_;
+  std::atomic<BranchMode> mode_;
+  FileId root_id_;
+  std::atomic<std::uint64_t> device_{0};
+  std::uint64_t fsid_ = 0;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Fd> root_;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,408 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "ops/attributes.hpp"
+#include "ops/dir_snapshot.hpp"
+#include "ops/operations.hpp"
+#include "ops/place.hpp"
+#include "ops/raw_dirents.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// A struct linux_dirent64 with the longest name.
+constexpr std::size_t kLargestRecord = (19 + kNameMax + 1 + 7) & ~std::size_t{7};
+constexpr std::size_t kBuffer = 32 * 1024;
+constexpr std::uint64_t kSelfCookie = 1;
+constexpr std::uint64_t kParentCookie = 2;
+
+/// The handle that this thread reads, so that a shortage of descriptors met on the way leaves it
+/// alone: its mutex is this thread's own.
+thread_local const DirHandle* reading = nullptr;
+
+class Reading {
+ public:
+  explicit Reading(DirHandle& handle) : lock_(handle.mutex) { reading = &handle; }
+  ~Reading() { reading = nullptr; }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+
+ private:
+  const std::lock_guard<std::mutex> lock_;
+};
+
+/// A branch's copy of a directory, open for reading.
+struct OpenCopy {
+  Branch& branch;
+  Fd fd;
+};
+
+/// Every copy. A branch that fails fails the whole: what is not shown would be taken for absent.
+/// Only one whose disk is gone (ESTALE from its root) takes no part.
+Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std::string_view path) {
+  std::vector<OpenCopy> copies;
+  for (const auto& branch : set) {
+    auto fd = open_with_relief(pool, [&] { return branch->readable_directory(path); });
+    if (fd)
+      copies.push_back(OpenCopy{*branch, *std::move(fd)});
+    else if (!means_absent(fd.error()) && fd.error() != Errno{ESTALE})
+      return fd.error();
+  }
+  if (copies.empty()) return Errno{ENOENT};
+  return copies;
+}
+
+/// What no node could have as its name, or no reply may carry.
+bool presentable(std::string_view name) noexcept {
+  return name.size() <= kNameMax && Name::check(name).has_value();
+}
+
+std::uint64_t shown_ino(const Branch& branch, std::uint64_t ino) noexcept {
+  return branch.user_ino(FileId{branch.device(), ino, 0});
+}
+
+Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool,
+                                                         const std::vector<OpenCopy>& copies) {
+  auto snapshot = std::make_shared<DirSnapshot>();
+  alignas(8) std::array<std::byte, kBuffer> buffer;
+  for (const OpenCopy& copy : copies) {
+    for (;;) {
+      const auto got = pool.backing.list(copy.fd.get(), buffer);
+      // ENOENT: the directory was removed meanwhile.
+      if (!got && got.error() == Errno{ENOENT}) break;
+      if (!got) return got.error();
+      if (*got == 0) break;
+      RawDirents records{std::span(buffer).first(*got)};
+      while (const auto entry = records.next())
+        if (presentable(entry->name))
+          snapshot->add(entry->name, shown_ino(copy.branch, entry->ino), entry->type);
+      if (records.broken()) return Errno{EIO};
+    }
+  }
+  snapshot->seal();
+  return std::shared_ptr<const DirSnapshot>(std::move(snapshot));
+}
+
+/// Decides what the cookies of this handle are: the branch's own offsets where one branch has the
+/// directory, positions in the merged listing else.
+Result<void> decide(Pool& pool, DirHandle& handle, const BranchSet& set, std::string_view path) {
+  auto copies = open_copies(pool, set, path);
+  if (!copies) return copies.error();
+  if (copies->size() == 1) {
+    handle.fd = std::move(copies->front().fd);
+    handle.branch = copies->front().branch.id();
+    handle.snapshot.reset();
+  } else {
+    auto snapshot = take_snapshot(pool, *copies);
+    if (!snapshot) return snapshot.error();
+    handle.snapshot = *std::move(snapshot);
+    handle.fd.reset();
+    handle.branch = kNoBranch;
+  }
+  handle.decided = true;
+  return {};
+}
+
+/// Makes the handle ready to go on at `offset`. Its path is asked for only where something must be
+/// opened: a listing goes on although the directory is moved or removed meanwhile.
+Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::uint64_t offset) {
+  const bool fresh = offset == 0 || !handle.decided;
+  if (!fresh && (handle.fd || handle.snapshot)) return {};
+  PathText path;
+  if (const auto known = directory_path(pool, handle.node, path); !known) return known;
+  if (fresh) return decide(pool, handle, set, path.view());
+  if (handle.branch != kNoBranch) {
+    Branch* const branch = set.by_id(handle.branch);
+    if (branch == nullptr) return Errno{ESTALE};
+    auto fd = open_with_relief(pool, [&] { return branch->readable_directory(path.view()); });
+    if (!fd) return fd.error();
+    handle.fd = *std::move(fd);
+    return {};
+  }
+  const auto copies = open_copies(pool, set, path.view());
+  if (!copies) return copies.error();
+  auto snapshot = take_snapshot(pool, *copies);
+  if (!snapshot) return snapshot.error();
+  handle.snapshot = *std::move(snapshot);
+  return {};
+}
+
+/// What a look-up of an entry found.
+struct Seen {
+  const Branch* branch = nullptr;
+  FileStat stat;
+};
+
+/// What the search policy asks about one entry of a listing. The directories are opened once for
+/// all entries of a request.
+class EntryFacts final : public policy::Facts {
+ public:
+  EntryFacts(Backing& backing, PoolFacts& directories, const char* name)
+      : backing_(backing), directories_(directories), name_(name) {}
+
+  [[nodiscard]] std::size_t branches() const override { return directories_.branches(); }
+  [[nodiscard]] policy::BranchMode mode(std::size_t branch) override {
+    return directories_.mode(branch);
+  }
+  [[nodiscard]] bool exists(std::size_t branch) override {
+    if (!directories_.exists(branch)) return false;
+    if (last_ == branch) return true;
+    const auto stat = backing_.stat_at(directories_.directory(branch).fd(), name_);
+    if (!stat) {
+      if (!means_absent(stat.error()) && !failed_) failed_ = stat.error();
+      return false;
+    }
+    last_ = branch;
+    stat_ = *stat;
+    return true;
+  }
+  [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override {
+    return directories_.space(branch);
+  }
+  [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override {
+    return directories_.minimum_free(branch);
+  }
+
+  [[nodiscard]] Result<FileStat> stat(std::size_t branch) {
+    if (!exists(branch)) return why_not();
+    return stat_;
+  }
+  [[nodiscard]] Errno why_not() const noexcept { return failed_.value_or(Errno{ENOENT}); }
+
+ private:
+  Backing& backing_;
+  PoolFacts& directories_;
+  const char* const name_;
+  std::optional<std::size_t> last_;
+  FileStat stat_;
+  std::optional<Errno> failed_;
+};
+
+/// Looks up entries of a merged listing as LOOKUP would.
+class MergedLook {
+ public:
+  MergedLook(Pool& pool, const BranchSet& set, NodeId node) : pool_(pool), set_(set), node_(node) {}
+
+  Result<Seen> operator()(const char* name) {
+    if (!directories_) {
+      if (const auto known = directory_path(pool_, node_, path_); !known) return known.error();
+      directories_.emplace(pool_, set_, path_.view());
+    }
+    EntryFacts facts(pool_.backing, *directories_, name);
+    const policy::Choice choice = pool_.settings.search->choose(facts, pool_.random);
+    if (choice.empty()) return unanswered(*directories_).value_or(facts.why_not());
+    const auto stat = facts.stat(choice[0]);
+    if (!stat) return stat.error();
+    return Seen{&set_[choice[0]], *stat};
+  }
+
+ private:
+  Pool& pool_;
+  const BranchSet& set_;
+  const NodeId node_;
+  PathText path_;
+  std::optional<PoolFacts> directories_;
+};
+
+/// READDIR's reply. A raw record of n bytes needs at most n * 4 / 3 here.
+class PlainOut {
+ public:
+  explicit PlainOut(proto::DirentPacker& out) : out_(out) {}
+  [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
+  [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 4; }
+  [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add(entry); }
+  template <class Look>
+  [[nodiscard]] bool put(const proto::Dirent& entry, Look& /*look*/) {
+    return out_.add(entry);
+  }
+
+ private:
+  proto::DirentPacker& out_;
+};
+
+/// READDIRPLUS's reply. A raw record of n bytes needs at most n * 20 / 3 here.
+class PlusOut {
+ public:
+  PlusOut(Pool& pool, NodeId node, proto::DirentPlusPacker& out)
+      : pool_(pool), node_(node), out_(out) {}
+  [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
+  [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 20; }
+  [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add_plain(entry); }
+  /// A name that is gone by now is left out; one that cannot be looked at is shown without
+  /// attributes.
+  template <class Look>
+  [[nodiscard]] bool put(proto::Dirent entry, Look& look) {
+    if (!out_.fits(entry.name)) return false;
+    const Result<Seen> seen = look(entry.name.data());
+    if (!seen) return means_absent(seen.error()) || out_.add_plain(entry);
+    auto reply = make_entry(pool_, node_, entry.name, *seen->branch, seen->stat);
+    if (!reply) return out_.add_plain(entry);
+    entry.ino = reply->entry.attr.ino;
+    entry.type = reply->entry.attr.mode >> 12U & 15U;
+    return out_.add(entry, *reply);
+  }
+
+ private:
+  Pool& pool_;
+  const NodeId node_;
+  proto::DirentPlusPacker& out_;
+};
+
+/// The directory's own inode number, or its parent's.
+std::uint64_t dot_ino(const Pool& pool, NodeId directory, bool parent) {
+  NodeView view;
+  if (parent) {
+    const NodeId above = pool.nodes.parent(directory);
+    if (above != proto::kNoNode && pool.nodes.view(above, view)) return view.ino;
+  }
+  return pool.nodes.view(directory, view) ? view.ino : 0;
+}
+
+/// Nothing was packed though there is something: the reply buffer cannot hold even one record.
+template <class Out>
+Result<void> full(const Out& out) {
+  if (out.size() == 0) return Errno{EINVAL};
+  return {};
+}
+
+template <class Out>
+Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
+                      std::uint64_t offset, std::size_t size, Out& out) {
+  const int fd = handle.fd.get();
+  if (const auto at = pool.backing.seek(fd, offset, SEEK_SET); !at) return at.error();
+  const auto look = [&](const char* name) -> Result<Seen> {
+    const auto stat = pool.backing.stat_at(fd, name);
+    if (!stat) return stat.error();
+    return Seen{&branch, *stat};
+  };
+  alignas(8) std::array<std::byte, kBuffer> buffer;
+  for (;;) {
+    // No more is read than fits, as a rule: what does not is read again from its cookie.
+    const std::size_t raw = Out::raw_bytes(size - out.size());
+    if (raw < kLargestRecord && out.size() > 0) return {};
+    const auto got =
+        pool.backing.list(fd, std::span(buffer).first(std::clamp(raw, kLargestRecord, kBuffer)));
+    if (!got && (out.size() > 0 || got.error() == Errno{ENOENT})) return {};
+    if (!got) return got.error();
+    if (*got == 0) return {};
+    RawDirents records{std::span(buffer).first(*got)};
+    while (const auto entry = records.next()) {
+      proto::Dirent shown{entry->name, 0, entry->next, entry->type};
+      if (is_dot(entry->name)) {
+        shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
+        if (!out.put_dot(shown)) return full(out);
+      } else if (presentable(entry->name)) {
+        shown.ino = shown_ino(branch, entry->ino);
+        if (!out.put(shown, look)) return full(out);
+      }
+    }
+    if (records.broken() && out.size() == 0) return Errno{EIO};
+  }
+}
+
+template <class Out>
+Result<void> list_merged(Pool& pool, const DirHandle& handle, const BranchSet& set,
+                         std::uint64_t offset, Out& out) {
+  constexpr std::uint32_t kDirectoryType = 4;
+  if (offset < kSelfCookie &&
+      !out.put_dot({".", dot_ino(pool, handle.node, false), kSelfCookie, kDirectoryType}))
+    return full(out);
+  if (offset < kParentCookie &&
+      !out.put_dot({"..", dot_ino(pool, handle.node, true), kParentCookie, kDirectoryType}))
+    return full(out);
+  MergedLook look(pool, set, handle.node);
+  const DirSnapshot& names = *handle.snapshot;
+  for (std::size_t i = names.after(offset); i < names.size(); ++i)
+    if (!out.put(names[i], look)) return full(out);
+  return {};
+}
+
+template <class Out>
+Result<void> list(Pool& pool, const Context& context, DirHandle& handle, std::uint64_t offset,
+                  std::size_t size, Out& out) {
+  const Reading lock(handle);
+  const auto set = pool.branches.snapshot();
+  if (const auto ready = prepare(pool, handle, *set, offset); !ready) return ready;
+  if (handle.branch == kNoBranch) return list_merged(pool, handle, *set, offset, out);
+  const Branch* const branch = set->by_id(handle.branch);
+  if (branch == nullptr) return Errno{ESTALE};
+  note_branch(context, *branch);
+  return list_one(pool, handle, *branch, offset, size, out);
+}
+
+}  // namespace
+
+/// A directory that was removed while somebody was in it can still be opened; listing it is ENOENT,
+/// as it is natively.
+Result<proto::OpenReply> opendir(Pool& pool, const Context& context,
+                                 const proto::OpendirRequest& /*request*/) {
+  const auto directory = reach(pool, context.node);
+  if (!directory) return directory.error();
+  if (!directory->stat.is_directory()) return Errno{ENOTDIR};
+  note_branch(context, pool, directory->branch);
+  proto::OpenReply reply;
+  const HandleId handle = pool.handles.add(std::make_unique<DirHandle>(context.node));
+  if (!pool.nodes.hold(context.node)) {
+    (void)pool.handles.remove(handle);
+    return Errno{ESTALE};
+  }
+  reply.claim = proto::HandleClaim(pool.owner, handle);
+  return reply;
+}
+
+Result<void> readdir(Pool& pool, const Context& context, const proto::ReaddirRequest& request,
+                     proto::DirentPacker& out) {
+  const auto handle = pool.handles.directory(request.handle);
+  if (!handle) return Errno{EBADF};
+  PlainOut plain(out);
+  return list(pool, context, *handle, request.offset, request.size, plain);
+}
+
+Result<void> readdirplus(Pool& pool, const Context& context,
+                         const proto::ReaddirplusRequest& request, proto::DirentPlusPacker& out) {
+  const auto handle = pool.handles.directory(request.handle);
+  if (!handle) return Errno{EBADF};
+  PlusOut plus(pool, handle->node, out);
+  return list(pool, context, *handle, request.offset, request.size, plus);
+}
+
+/// On every branch that has the directory: a name in it may have been changed on any.
+Result<void> fsyncdir(Pool& pool, const Context& /*context*/,
+                      const proto::FsyncdirRequest& request) {
+  const auto handle = pool.handles.directory(request.handle);
+  if (!handle) return Errno{EBADF};
+  PathText path;
+  if (const auto known = directory_path(pool, handle->node, path); !known)
+    return known.error() == Errno{ENOENT} ? Result<void>() : known;
+  const auto set = pool.branches.snapshot();
+  const auto copies = open_copies(pool, *set, path.view());
+  if (!copies) return copies.error();
+  Result<void> first_failure;
+  for (const OpenCopy& copy : *copies) {
+    const auto synced = pool.backing.sync(copy.fd.get(), request.data_only);
+    if (!synced && first_failure) first_failure = synced;
+  }
+  return first_failure;
+}
+
+void let_go_of_listings(Pool& pool) noexcept {
+  try {
+    pool.handles.each_directory([](DirHandle& handle) {
+      if (&handle == reading) return;
+      const std::unique_lock lock(handle.mutex, std::try_to_lock);
+      if (!lock) return;
+      handle.fd.reset();
+      handle.snapshot.reset();
+    });
+  } catch (const std::bad_alloc&) {
+    // What is kept now is let go of another time.
+    return;
+  }
+}
+
+}  // namespace bough::ops

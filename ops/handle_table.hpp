@@ -1,0 +1,129 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "ops/node_table.hpp"
+#include "proto/ids.hpp"
+
+namespace bough::ops {
+
+using proto::HandleId;
+
+/// The names of a directory that several branches hold, sorted by cookie. See ops/dir.
+class DirSnapshot;
+
+/// What an open handle is. Owned by the table from add() on; kept alive by every HandleRef.
+struct Handle {
+  virtual ~Handle() = default;
+  Handle(NodeId node_id, bool is_directory) : node(node_id), directory(is_directory) {}
+
+  const NodeId node;
+  const bool directory;
+
+ private:
+  friend class HandleTable;
+  friend class HandleRefBase;
+  std::atomic<std::uint32_t> refs_{1};
+};
+
+struct FileHandle final : Handle {
+  FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags)
+      : Handle(node_id, false), fd(std::move(descriptor)), branch(on), flags(open_flags) {}
+
+  const Fd fd;
+  const BranchId branch;
+  /// open(2)'s flags as the caller gave them.
+  const std::uint32_t flags;
+};
+
+struct DirHandle final : Handle {
+  explicit DirHandle(NodeId node_id) : Handle(node_id, true) {}
+
+  /// Guards what follows; held across branch calls, which is fine: the kernel serialises the
+  /// readers of one handle, and no other lock is taken under it but the node table's.
+  std::mutex mutex;
+  /// One populated branch: its directory, whose own offsets are the cookies.
+  Fd fd;
+  BranchId branch = kNoBranch;
+  /// Several: the merged listing; may be dropped at any time and is then read anew.
+  std::shared_ptr<const DirSnapshot> snapshot;
+  /// The shape of the cookies was decided (by the first READDIR, and again by each at offset 0).
+  bool decided = false;
+};
+
+class HandleRefBase {
+ public:
+  HandleRefBase() noexcept = default;
+  HandleRefBase(HandleRefBase&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  HandleRefBase& operator=(HandleRefBase&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~HandleRefBase() { drop(handle_); }
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+
+ protected:
+  friend class HandleTable;
+  explicit HandleRefBase(Handle* handle) noexcept : handle_(handle) {}
+  static void drop(Handle* handle) noexcept;
+  Handle* handle_ = nullptr;
+};
+
+/// Keeps a handle alive while a request uses it: a RELEASE meanwhile takes it from the table, the
+/// last reference destroys it.
+template <class T>
+class HandleRef : public HandleRefBase {
+ public:
+  HandleRef() noexcept = default;
+  explicit HandleRef(T* handle) noexcept : HandleRefBase(handle) {}
+  T* operator->() const noexcept { return static_cast<T*>(handle_); }
+  T& operator*() const noexcept { return *static_cast<T*>(handle_); }
+};
+
+/// Every open file and directory, by an id that carries a generation: an old id is told from a new
+/// one (EBADF). Sharded, one mutex a shard, held for a few instructions only. Any thread.
+class HandleTable {
+ public:
+  HandleTable();
+  ~HandleTable();
+  HandleTable(const HandleTable&) = delete;
+  HandleTable& operator=(const HandleTable&) = delete;
+
+  /// `tag` travels in the id.
+  [[nodiscard]] HandleId add(std::unique_ptr<Handle> handle, std::uint8_t tag = 0);
+  /// The tag of an id, whether or not it is open. Takes no lock.
+  [[nodiscard]] static std::uint8_t tag(HandleId id) noexcept {
+    return static_cast<std::uint8_t>(id.value >> kTagShift);
+  }
+  /// Empty: not open, or of the other kind.
+  [[nodiscard]] HandleRef<FileHandle> file(HandleId id);
+  [[nodiscard]] HandleRef<DirHandle> directory(HandleId id);
+  /// Takes it out; what it held goes when the last reference does. Empty: was not there.
+  HandleRefBase remove(HandleId id) noexcept;
+
+  /// Calls `visit` for every open handle of the kind, without a lock held.
+  template <class Visit>
+  void each_directory(Visit visit) {
+    for (const HandleId id : ids())
+      if (auto handle = directory(id)) visit(*handle);
+  }
+  [[nodiscard]] std::uint64_t size() const noexcept;
+  void clear() noexcept;
+
+ private:
+  [[nodiscard]] Handle* find(HandleId id, bool directory);
+  [[nodiscard]] std::vector<HandleId> ids() const;
+  struct Shard;
+  static constexpr std::size_t kShards = 16;
+  static constexpr unsigned kTagShift = 56;
+  std::unique_ptr<Shard[]> shards_;
+  std::atomic<std::uint32_t> next_shard_{0};
+};
+
+}  // namespace bough::ops

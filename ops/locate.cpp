@@ -1,0 +1,331 @@
+#include "ops/locate.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "ops/operations.hpp"
+#include "ops/pool_facts.hpp"
+
+namespace bough::ops {
+namespace {
+
+constexpr std::uint32_t kTypeBits = 0170000;
+
+bool out_of_descriptors(Errno error) noexcept {
+  return error == Errno{EMFILE} || error == Errno{ENFILE};
+}
+
+/// Asks a policy; a branch that could not be asked for want of descriptors is asked once more, so
+/// that a shortage does not make the choice.
+template <class Use>
+auto choose(Pool& pool, const policy::Policy& policy, const BranchSet& set, std::string_view path,
+            const char* name, Use use)
+    -> decltype(use(std::declval<PoolFacts&>(), std::declval<const policy::Choice&>())) {
+  for (bool again = false;; again = true) {
+    PoolFacts facts =
+        name == nullptr ? PoolFacts(pool, set, path) : PoolFacts(pool, set, path, name);
+    const policy::Choice choice = policy.choose(facts, pool.random);
+    if (!again && facts.first_error() && out_of_descriptors(*facts.first_error())) {
+      relieve_descriptors(pool);
+      continue;
+    }
+    return use(facts, choice);
+  }
+}
+
+/// Why nothing was chosen: what a branch failed with, else the policy's refusal. A branch whose
+/// disk is gone (ESTALE from its root) takes no part: the pool of the others goes on.
+Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
+  const auto& failed = facts.first_error();
+  if (failed && *failed != Errno{ESTALE}) return *failed;
+  return refusal_errno(choice.refusal());
+}
+
+Result<NodeFile> reach_directory(Pool& pool, const NodeView& view) {
+  const auto set = pool.branches.snapshot();
+  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr,
+                [&](PoolFacts& facts, const policy::Choice& choice) -> Result<NodeFile> {
+                  if (choice.empty()) return why_none(facts, choice);
+                  NodeFile found;
+                  found.directory = facts.take_directory(choice[0]);
+                  const auto stat = pool.backing.stat(found.directory.fd());
+                  if (!stat) return stat.error();
+                  found.stat = *stat;
+                  found.branch = (*set)[choice[0]].id();
+                  found.ino = view.ino;
+                  return found;
+                });
+}
+
+/// Offers every name of a file in turn to `look` (Result<FileStat>(int directory, const char*
+/// name)), until one of them is the file itself.
+template <class Look>
+Result<FileStat> by_names(Pool& pool, Branch& branch, NodeView& view, Look look) {
+  std::optional<Errno> failed;
+  std::uint32_t tried = 0;
+  while (view.named) {
+    auto stat = [&]() -> Result<FileStat> {
+      const auto directory = open_directory(pool, branch, view.path.view());
+      if (!directory) return directory.error();
+      return look(directory->fd(), view.name_c_str());
+    }();
+    if (stat && stat->id == view.location.file) return stat;
+    if (!stat && !means_absent(stat.error()) && !failed) failed = stat.error();
+    if (!pool.nodes.next_name(view.node, ++tried, view)) break;
+  }
+  return failed.value_or(Errno{ESTALE});
+}
+
+Result<NodeFile> reach_file(Pool& pool, NodeView& view) {
+  const auto set = pool.branches.snapshot();
+  Branch* const branch = set->by_id(view.location.branch);
+  if (branch == nullptr) return Errno{ESTALE};
+  NodeFile found;
+  found.branch = branch->id();
+  found.ino = view.ino;
+  const auto stat =
+      by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
+        auto fd = open_with_relief(
+            pool, [&] { return pool.backing.open_at(directory, name, O_PATH, 0); });
+        if (!fd) return fd.error();
+        found.own = std::move(*fd);
+        return pool.backing.stat(found.own.get());
+      });
+  if (!stat) return stat.error();
+  found.stat = *stat;
+  return found;
+}
+
+Result<NodeFile> reach_victim(Pool& pool, const NodeView& view) {
+  const auto stat = pool.backing.stat(view.victim->get());
+  if (!stat) return stat.error();
+  NodeFile found;
+  found.shared = view.victim;
+  found.stat = *stat;
+  found.branch = view.location.branch;
+  found.ino = view.ino;
+  return found;
+}
+
+/// The root answers even when no branch does: a pool whose disks are all gone must still be
+/// reachable, to be asked about and unmounted.
+FileStat bare_root() noexcept {
+  FileStat stat;
+  stat.mode = 0040755;
+  stat.nlink = 2;
+  stat.block_size = 4096;
+  stat.mask = 0x7ff;
+  return stat;
+}
+
+Errno as_stale(Errno error) noexcept {
+  return means_absent(error) ? Errno{ESTALE} : error;
+}
+
+/// The copies of a directory that the action policy chooses, but the one on `except`.
+Result<std::vector<NodeFile>> directory_targets(Pool& pool, const NodeView& view, BranchId except) {
+  const auto set = pool.branches.snapshot();
+  return choose(
+      pool, *pool.settings.action, *set, view.path.view(), nullptr,
+      [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<NodeFile>> {
+        if (choice.empty()) return why_none(facts, choice);
+        std::vector<NodeFile> targets;
+        for (std::size_t i = 0; i < choice.size(); ++i) {
+          const Branch& branch = (*set)[choice[i]];
+          if (branch.id() == except) continue;
+          NodeFile target;
+          target.directory = facts.take_directory(choice[i]);
+          const auto stat = pool.backing.stat(target.directory.fd());
+          if (!stat) continue;
+          target.stat = *stat;
+          target.branch = branch.id();
+          target.ino = view.ino;
+          targets.push_back(std::move(target));
+        }
+        return targets;
+      });
+}
+
+std::vector<NodeFile> file_targets(Pool& pool, const NodeView& view, const NodeFile& own) {
+  std::vector<NodeFile> targets;
+  const auto name = Name::check(view.name());
+  if (!name) return targets;
+  auto copies = find_targets(pool, view.path.view(), *name);
+  if (!copies) return targets;
+  for (const Copy& copy : *copies) {
+    if (copy.branch().id() == own.branch || copy.stat.id == own.stat.id ||
+        ((copy.stat.mode ^ own.stat.mode) & kTypeBits) != 0)
+      continue;
+    auto fd = open_with_relief(
+        pool, [&] { return pool.backing.open_at(copy.parent.fd(), name->c_str(), O_PATH, 0); });
+    if (!fd) continue;
+    const auto stat = pool.backing.stat(fd->get());
+    if (!stat || stat->id != copy.stat.id) continue;
+    NodeFile target;
+    target.own = std::move(*fd);
+    target.stat = *stat;
+    target.branch = copy.branch().id();
+    target.ino = own.ino;
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+}  // namespace
+
+void relieve_descriptors(Pool& pool) noexcept {
+  pool.figures.descriptor_shortages.fetch_add(1, std::memory_order_relaxed);
+  for (const auto& branch : *pool.branches.snapshot()) branch->let_go();
+  let_go_of_listings(pool);
+}
+
+Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path) {
+  return open_with_relief(pool, [&] { return branch.directory(path); });
+}
+
+Result<void> directory_path(Pool& pool, NodeId directory, PathText& into) {
+  if (pool.nodes.directory_path(directory, into)) return {};
+  NodeView view;
+  if (!pool.nodes.view(directory, view)) return Errno{ESTALE};
+  return view.directory ? Errno{ENOENT} : Errno{ENOTDIR};
+}
+
+Errno refusal_errno(policy::Refusal why) noexcept {
+  switch (why) {
+    case policy::Refusal::kReadOnly:
+      return Errno{EROFS};
+    case policy::Refusal::kNoSpace:
+      return Errno{ENOSPC};
+    case policy::Refusal::kNotFound:
+      break;
+  }
+  return Errno{ENOENT};
+}
+
+bool means_absent(Errno error) noexcept {
+  return error == Errno{ENOENT} || error == Errno{ENOTDIR} || error == Errno{ELOOP};
+}
+
+Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
+  auto set = pool.branches.snapshot();
+  return choose(pool, *pool.settings.search, *set, path, name.c_str(),
+                [&](PoolFacts& facts, const policy::Choice& choice) -> Result<Copy> {
+                  if (choice.empty()) return why_none(facts, choice);
+                  const std::size_t index = choice[0];
+                  const FileStat stat = facts.stat(index);
+                  return Copy{std::move(set), index, facts.take_directory(index), stat};
+                });
+}
+
+Result<std::vector<Copy>> find_targets(Pool& pool, std::string_view path, Name name) {
+  const auto set = pool.branches.snapshot();
+  return choose(pool, *pool.settings.action, *set, path, name.c_str(),
+                [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<Copy>> {
+                  if (choice.empty()) return why_none(facts, choice);
+                  std::vector<Copy> copies;
+                  copies.reserve(choice.size());
+                  for (std::size_t i = 0; i < choice.size(); ++i) {
+                    const FileStat stat = facts.stat(choice[i]);
+                    copies.push_back(Copy{set, choice[i], facts.take_directory(choice[i]), stat});
+                  }
+                  return copies;
+                });
+}
+
+Result<std::vector<DirectoryCopy>> find_directory_copies(Pool& pool, const BranchSet& set,
+                                                         std::string_view path) {
+  std::vector<DirectoryCopy> copies;
+  std::optional<Errno> failed;
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    auto directory = open_directory(pool, set[i], path);
+    const auto stat =
+        directory ? pool.backing.stat(directory->fd()) : Result<FileStat>(directory.error());
+    if (stat)
+      copies.push_back(DirectoryCopy{i, std::move(*directory), *stat});
+    else if (!means_absent(stat.error()) && stat.error() != Errno{ESTALE} && !failed)
+      failed = stat.error();
+  }
+  if (copies.empty()) return failed.value_or(Errno{ENOENT});
+  return copies;
+}
+
+Result<NodeFile> reach(Pool& pool, NodeId node) {
+  NodeView view;
+  if (!pool.nodes.view(node, view)) return Errno{ESTALE};
+  if (!view.named && node != proto::kRootNode)
+    return view.victim ? reach_victim(pool, view) : Errno{ESTALE};
+  auto found = view.directory ? reach_directory(pool, view) : reach_file(pool, view);
+  if (!found && view.victim) return reach_victim(pool, view);
+  if (!found) return as_stale(found.error());
+  return found;
+}
+
+Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId& branch) {
+  NodeView view;
+  if (!pool.nodes.view(node, view)) return Errno{ESTALE};
+  ino = view.ino;
+  branch = view.location.branch;
+  if (view.directory && (view.named || node == proto::kRootNode)) {
+    const auto found = reach_directory(pool, view);
+    if (found) {
+      branch = found->branch;
+      return found->stat;
+    }
+    if (node == proto::kRootNode) return bare_root();
+    return as_stale(found.error());
+  }
+  if (view.named) {
+    const auto set = pool.branches.snapshot();
+    Branch* const on = set->by_id(view.location.branch);
+    if (on == nullptr) return Errno{ESTALE};
+    const auto stat = by_names(pool, *on, view, [&](int directory, const char* name) {
+      return pool.backing.stat_at(directory, name);
+    });
+    if (stat || !view.victim) return stat;
+  }
+  if (!view.victim) return Errno{ESTALE};
+  return pool.backing.stat(view.victim->get());
+}
+
+Result<Subject> find_subject(Pool& pool, NodeId node) {
+  auto own = reach(pool, node);
+  if (!own) return own.error();
+  Subject subject;
+  subject.own = std::move(*own);
+  // A directory whose name is gone has no branch on record; it was removed, so it can be changed.
+  subject.change_own = subject.own.branch == kNoBranch || writable(pool, subject.own.branch);
+  const bool directory = subject.own.stat.is_directory();
+  if (!subject.change_own && !directory) return Errno{EROFS};
+  NodeView view;
+  if (pool.branches.snapshot()->size() > 1 && pool.nodes.view(node, view) &&
+      (view.named || node == proto::kRootNode)) {
+    if (directory) {
+      auto others = directory_targets(pool, view, subject.own.branch);
+      if (others) subject.others = std::move(*others);
+    } else {
+      subject.others = file_targets(pool, view, subject.own);
+    }
+  }
+  if (!subject.change_own && subject.others.empty()) return Errno{EROFS};
+  return subject;
+}
+
+bool writable(Pool& pool, BranchId branch) {
+  const auto set = pool.branches.snapshot();
+  const Branch* const found = set->by_id(branch);
+  return found != nullptr && found->mode() != BranchMode::kReadOnly;
+}
+
+void note_branch(const Context& context, const Branch& branch) {
+  if (context.note != nullptr) context.note->branch = branch.path();
+}
+
+void note_branch(const Context& context, const Pool& pool, BranchId branch) {
+  if (context.note == nullptr) return;
+  const auto set = pool.branches.snapshot();
+  if (const Branch* const found = set->by_id(branch)) note_branch(context, *found);
+}
+
+}  // namespace bough::ops

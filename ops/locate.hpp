@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "ops/pool.hpp"
+#include "proto/filesystem.hpp"
+#include "proto/name.hpp"
+
+namespace bough::ops {
+
+using proto::Context;
+using proto::Name;
+
+/// NAME_MAX: no local file system keeps longer names, and no node has room for one.
+inline constexpr std::size_t kNameMax = 255;
+
+/// Lets go of every descriptor that can be opened again (branches' roots, idle listings) and counts
+/// the shortage. Takes the locks of directory handles only where they are free.
+void relieve_descriptors(Pool& pool) noexcept;
+
+/// Makes a call that opens something; when descriptors have run out (EMFILE, ENFILE), once more
+/// after relieve_descriptors().
+template <class Call>
+auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
+  auto first = call();
+  if (first || (first.error() != Errno{EMFILE} && first.error() != Errno{ENFILE})) return first;
+  relieve_descriptors(pool);
+  return call();
+}
+
+/// The directory `path` on `branch`, O_PATH, with relief.
+[[nodiscard]] Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path);
+
+/// A directory node's path. ESTALE: the node is not known; ENOTDIR: it is a file; ENOENT: no name
+/// leads to it any more.
+[[nodiscard]] Result<void> directory_path(Pool& pool, NodeId directory, PathText& into);
+
+/// One copy of a name: the branch that has it, its parent directory there, and its attributes.
+struct Copy {
+  std::shared_ptr<const BranchSet> set;
+  std::size_t index = 0;
+  DirRef parent;
+  FileStat stat;
+  [[nodiscard]] Branch& branch() const { return (*set)[index]; }
+};
+
+/// The errno for a policy's refusal (EROFS, ENOSPC, ENOENT).
+[[nodiscard]] Errno refusal_errno(policy::Refusal why) noexcept;
+
+/// Whether an errno of reaching a path on a branch only says that the branch does not have it
+/// (ENOENT, ENOTDIR, ELOOP: the pool's directory is something else there).
+[[nodiscard]] bool means_absent(Errno error) noexcept;
+
+/// The copy of `name` in the directory `path` that the search policy chooses; one stat serves
+/// search and answer. ENOENT when no branch has it; another errno when a branch that had to be
+/// asked failed.
+[[nodiscard]] Result<Copy> find_copy(Pool& pool, std::string_view path, Name name);
+
+/// Every copy that the action policy chooses of `name` in `path`, in list order; its errno
+/// otherwise (EROFS: all copies are on read-only branches).
+[[nodiscard]] Result<std::vector<Copy>> find_targets(Pool& pool, std::string_view path, Name name);
+
+/// Every branch on which the directory `path` exists, in list order, for reading it.
+struct DirectoryCopy {
+  std::size_t index = 0;
+  DirRef directory;
+  FileStat stat;
+};
+[[nodiscard]] Result<std::vector<DirectoryCopy>> find_directory_copies(Pool& pool,
+                                                                       const BranchSet& set,
+                                                                       std::string_view path);
+
+/// A node's own file, reached and verified: an O_PATH descriptor of exactly the inode that the node
+/// is (or of the first copy of the directory that the search policy chooses).
+struct NodeFile {
+  Fd own;
+  std::shared_ptr<const Fd> shared;
+  DirRef directory;
+  FileStat stat;
+  BranchId branch = kNoBranch;
+  /// What users see.
+  std::uint64_t ino = 0;
+  [[nodiscard]] int fd() const noexcept {
+    if (directory) return directory.fd();
+    return shared ? shared->get() : own.get();
+  }
+};
+
+/// Goes by the last used name, then the node's other names, verifying the identity on the branch,
+/// then by the descriptor that is kept of an unlinked one. ESTALE: the node is unknown, or no way
+/// leads to its file any more (the kernel then looks the name up again).
+[[nodiscard]] Result<NodeFile> reach(Pool& pool, NodeId node);
+
+/// Only the attributes, without opening anything where a stat by name will do.
+[[nodiscard]] Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino,
+                                         BranchId& branch);
+
+/// What a change of attributes acts on: the node's own file (`own`, unless its branch is read-only
+/// and it is a directory) and the other copies of the same pool path and type that the action
+/// policy chooses. Copies count as one file for its users: the own file decides about success.
+struct Subject {
+  NodeFile own;
+  bool change_own = true;
+  std::vector<NodeFile> others;
+
+  /// Calls `change` (Result<void>(NodeFile&)) for the deciding file and, if that went well, for the
+  /// rest.
+  template <class Change>
+  Result<void> apply(Change change) {
+    NodeFile& first = change_own ? own : others.front();
+    if (const auto done = change(first); !done) return done.error();
+    for (NodeFile& other : others)
+      if (&other != &first) (void)change(other);
+    return {};
+  }
+};
+
+/// EROFS: the node's file, or every copy of a directory, is on read-only branches. Else as reach().
+[[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node);
+
+/// Whether the branch exists in the pool and may be changed.
+[[nodiscard]] bool writable(Pool& pool, BranchId branch);
+
+/// Notes the branch in the trace line of the request, if one is written.
+void note_branch(const Context& context, const Branch& branch);
+void note_branch(const Context& context, const Pool& pool, BranchId branch);
+
+}  // namespace bough::ops

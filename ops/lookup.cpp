@@ -1,0 +1,62 @@
+#include "ops/attributes.hpp"
+#include "ops/locate.hpp"
+#include "ops/operations.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// LOOKUP of "." and ".." names a node instead of an edge: NFS asks so when all it has is a file
+/// handle.
+Result<proto::EntryReply> lookup_known(Pool& pool, const Context& context, NodeId node) {
+  std::uint64_t ino = 0;
+  BranchId branch = kNoBranch;
+  const auto stat = stat_node(pool, node, ino, branch);
+  if (!stat) return stat.error();
+  note_branch(context, pool, branch);
+  const auto counted = pool.nodes.count_again(node);
+  if (!counted) return Errno{ESTALE};
+  proto::EntryReply reply;
+  reply.claim = proto::LookupClaim(pool.owner, counted->node);
+  reply.entry.node = counted->node;
+  reply.entry.generation = pool.nodes.generation(counted->node);
+  reply.entry.entry_valid = pool.settings.entry_valid;
+  reply.entry.attr_valid = pool.settings.attr_valid;
+  reply.entry.attr = to_attr(*stat, counted->ino);
+  return reply;
+}
+
+proto::EntryReply negative(const Settings& settings) {
+  proto::EntryReply reply;
+  reply.entry.entry_valid = settings.negative_valid;
+  return reply;
+}
+
+}  // namespace
+
+Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
+                                 const proto::LookupRequest& request) {
+  using Target = proto::LookupRequest::Target;
+  if (request.target == Target::kSelf) return lookup_known(pool, context, context.node);
+  if (request.target == Target::kParent) {
+    NodeView view;
+    if (!pool.nodes.view(context.node, view)) return Errno{ESTALE};
+    const NodeId parent = pool.nodes.parent(context.node);
+    if (parent == proto::kNoNode || context.node == proto::kRootNode) return Errno{ENOENT};
+    return lookup_known(pool, context, parent);
+  }
+
+  const Name name = request.name.value();
+  PathText path;
+  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+  if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
+  const auto copy = find_copy(pool, path.view(), name);
+  if (copy) {
+    note_branch(context, copy->branch());
+    return make_entry(pool, context.node, name.view(), copy->branch(), copy->stat);
+  }
+  if (copy.error() == Errno{ENOENT} && pool.settings.negative_valid.count() > 0)
+    return negative(pool.settings);
+  return copy.error();
+}
+
+}  // namespace bough::ops

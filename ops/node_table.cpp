@@ -1,0 +1,577 @@
+#include "ops/node_table.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "ops/chain_index.hpp"
+#include "ops/hash.hpp"
+#include "ops/name_arena.hpp"
+#include "ops/node_records.hpp"
+
+namespace bough::ops {
+
+namespace {
+
+using Slot = std::uint32_t;
+constexpr Slot kRoot = NodeSlots::kRoot;
+
+std::uint32_t file_hash(const FileId& file) noexcept {
+  const std::uint64_t birth = static_cast<std::uint64_t>(file.birth_ns);
+  return static_cast<std::uint32_t>(combine_hash(file.device, combine_hash(file.ino, birth)));
+}
+
+std::uint32_t edge_hash(Slot parent, std::string_view name) noexcept {
+  return static_cast<std::uint32_t>(combine_hash(parent, hash_text(name)));
+}
+
+FileId file_of(const NodeRecord& node) noexcept {
+  return {node.device, node.file_ino, node.birth_ns};
+}
+
+struct HashOfNode {
+  std::uint32_t operator()(const NodeRecord& node) const noexcept {
+    return file_hash(file_of(node));
+  }
+};
+
+struct HashOfEdge {
+  std::uint32_t operator()(const EdgeRecord& edge) const noexcept { return edge.hash; }
+};
+
+bool storable(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= NameArena::kLongest;
+}
+
+}  // namespace
+
+/// Everything under the table's mutex. What may fail is reserved first, so a change is whole or not
+/// begun.
+struct NodeTable::State {
+  using Victims = std::map<Slot, std::shared_ptr<Fd>>;
+
+  NodeSlots nodes;
+  EdgeSlots edges;
+  NameArena names;
+  ChainIndex<NodeSlots::Records, HashOfNode> files{nodes.records()};
+  ChainIndex<EdgeSlots::Records, HashOfEdge> entries{edges.records()};
+  Victims victims;
+  /// Taken from `victims`: closing them may write to a branch, so that waits for the unlocking.
+  std::multimap<Slot, std::shared_ptr<Fd>> dropped;
+  std::uint64_t lookups = 0;
+  std::uint64_t holds = 0;
+  std::uint64_t overdrawn = 0;
+
+  State() {
+    (void)nodes.add(NodeKind::kDirectory);
+    nodes[kRoot].ino = proto::kRootNode.value;
+  }
+
+  // --- finding
+  [[nodiscard]] Slot find(NodeId node) const noexcept { return nodes.find(node.value); }
+  [[nodiscard]] Slot find_directory(NodeId node) const noexcept {
+    const Slot slot = find(node);
+    return slot != 0 && nodes[slot].kind == NodeKind::kDirectory ? slot : 0;
+  }
+  [[nodiscard]] Slot find_file(const FileId& file) const {
+    return files.find(file_hash(file), [&](const NodeRecord& node) { return node.is_file(file); });
+  }
+  [[nodiscard]] std::string_view name_of(const EdgeRecord& edge) const noexcept {
+    return names.text(edge.name, edge.name_size);
+  }
+  [[nodiscard]] Slot find_edge(Slot parent, std::string_view name) const {
+    if (nodes[parent].children == 0 || !storable(name)) return 0;
+    const std::uint32_t hash = edge_hash(parent, name);
+    return entries.find(hash, [&](const EdgeRecord& edge) {
+      return edge.hash == hash && edge.parent == parent && name_of(edge) == name;
+    });
+  }
+  [[nodiscard]] Slot find_edge(NodeId parent, std::string_view name) const {
+    const Slot directory = find_directory(parent);
+    return directory != 0 ? find_edge(directory, name) : 0;
+  }
+
+  /// False: no name leads here from the root.
+  bool path_of(Slot directory, PathText& into) const {
+    into.clear();
+    for (std::uint32_t steps = nodes.live(); directory != kRoot; --steps) {
+      const Slot edge = nodes[directory].edge;
+      if (edge == 0 || steps == 0) {
+        into.clear();
+        return false;
+      }
+      into.prepend(name_of(edges[edge]));
+      directory = edges[edge].parent;
+    }
+    return true;
+  }
+  [[nodiscard]] bool lies_in(Slot directory, Slot ancestor) const noexcept {
+    for (std::uint32_t steps = nodes.live(); steps != 0; --steps) {
+      if (directory == ancestor) return true;
+      const Slot edge = nodes[directory].edge;
+      if (edge == 0) return false;
+      directory = edges[edge].parent;
+    }
+    return true;
+  }
+
+  void describe(Slot slot, NodeView& into) {
+    NodeRecord& node = nodes[slot];
+    into.node = NodeId{node.id};
+    into.directory = node.kind == NodeKind::kDirectory;
+    into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
+    into.ino = node.ino;
+    into.version = node.version;
+    into.named = false;
+    into.path.clear();
+    into.name_size = 0;
+    into.name_text[0] = '\0';
+    into.parent = proto::kNoNode;
+    if (slot == kRoot) {
+      into.named = true;
+      into.parent = proto::kRootNode;
+    } else if (into.directory) {
+      into.named = path_of(slot, into.path);
+    } else {
+      // A name in a directory that was removed leads nowhere: another one may.
+      for (std::uint32_t left = node.names; left != 0 && !into.named; --left) {
+        into.named = path_of(edges[node.edge].parent, into.path);
+        if (!into.named) node.edge = edges[node.edge].next;
+      }
+    }
+    if (into.named && slot != kRoot) {
+      const EdgeRecord& edge = edges[node.edge];
+      const std::string_view name = name_of(edge);
+      into.name_text[name.copy(into.name_text.data(), name.size())] = '\0';
+      into.name_size = edge.name_size;
+      into.parent = NodeId{nodes[edge.parent].id};
+    }
+    if (const auto victim = victims.find(slot); victim != victims.end())
+      into.victim = victim->second;
+  }
+
+  // --- nodes
+  void place(NodeRecord& node, const Location& where) noexcept {
+    node.branch = where.branch;
+    node.device = where.file.device;
+    node.file_ino = where.file.ino;
+    node.birth_ns = where.file.birth_ns;
+  }
+  Slot add_file(const Location& where, std::uint64_t ino) noexcept {
+    const Slot slot = nodes.add(NodeKind::kFile);
+    nodes[slot].ino = ino;
+    place(nodes[slot], where);
+    files.insert(slot);
+    return slot;
+  }
+  Slot add_directory(std::uint64_t ino) noexcept {
+    const Slot slot = nodes.add(NodeKind::kDirectory);
+    nodes[slot].ino = ino;
+    return slot;
+  }
+  Counted count(Slot slot) noexcept {
+    ++nodes[slot].lookups;
+    ++lookups;
+    return {NodeId{nodes[slot].id}, nodes[slot].ino};
+  }
+  void drop_victim(Slot slot) noexcept {
+    if (auto victim = victims.extract(slot)) dropped.insert(std::move(victim));
+  }
+  void remove_node(Slot slot) noexcept {
+    drop_victim(slot);
+    if (nodes[slot].kind == NodeKind::kFile) files.erase(slot);
+    nodes.remove(slot);
+  }
+  [[nodiscard]] bool known(Slot slot) const noexcept {
+    return nodes[slot].lookups != 0 || nodes[slot].holds != 0;
+  }
+
+  /// The node goes if nothing keeps it, and then the directories above it that nothing else keeps.
+  void settle(Slot slot) noexcept {
+    while (slot > kRoot && !known(slot) && nodes[slot].children == 0) {
+      Slot above = 0;
+      while (nodes[slot].edge != 0) {
+        const Slot parent = remove_edge(nodes[slot].edge);
+        if (nodes[slot].edge != 0)
+          settle(parent);
+        else
+          above = parent;
+      }
+      remove_node(slot);
+      slot = above;
+    }
+    if (nodes.live() == 1) shrink();
+  }
+  void shrink() noexcept {
+    nodes.shrink();
+    edges.reset();
+    names.reset();
+    files.reset();
+    entries.reset();
+  }
+
+  // --- edges
+  void attach(Slot edge, Slot slot) noexcept {
+    NodeRecord& node = nodes[slot];
+    EdgeRecord& record = edges[edge];
+    record.node = slot;
+    if (node.edge == 0) {
+      record.next = record.previous = edge;
+    } else {
+      record.next = node.edge;
+      record.previous = edges[node.edge].previous;
+      edges[record.previous].next = edge;
+      edges[record.next].previous = edge;
+    }
+    node.edge = edge;
+    ++node.names;
+    ++node.version;
+    drop_victim(slot);
+  }
+  void detach(Slot edge) noexcept {
+    const EdgeRecord& record = edges[edge];
+    NodeRecord& node = nodes[record.node];
+    edges[record.previous].next = record.next;
+    edges[record.next].previous = record.previous;
+    if (node.edge == edge) node.edge = record.next == edge ? 0 : record.next;
+    --node.names;
+    ++node.version;
+  }
+  void enter(Slot edge, Slot parent, std::string_view name) noexcept {
+    EdgeRecord& record = edges[edge];
+    record.parent = parent;
+    record.name = names.add(name);
+    record.name_size = static_cast<std::uint8_t>(name.size());
+    record.hash = edge_hash(parent, name);
+    entries.insert(edge);
+    ++nodes[parent].children;
+    ++nodes[parent].version;
+  }
+  void leave(Slot edge) noexcept {
+    const EdgeRecord& record = edges[edge];
+    entries.erase(edge);
+    names.remove(record.name, record.name_size);
+    --nodes[record.parent].children;
+    ++nodes[record.parent].version;
+  }
+  void reserve_edge(std::string_view name) {
+    edges.reserve();
+    names.reserve(name.size());
+    entries.reserve();
+  }
+  void add_edge(Slot parent, std::string_view name, Slot slot) noexcept {
+    const Slot edge = edges.add();
+    enter(edge, parent, name);
+    attach(edge, slot);
+  }
+  void turn(Slot edge, Slot slot) noexcept {
+    detach(edge);
+    attach(edge, slot);
+    ++nodes[edges[edge].parent].version;
+  }
+  /// Returns the parent, which may be settled then.
+  Slot remove_edge(Slot edge) noexcept {
+    const Slot parent = edges[edge].parent;
+    detach(edge);
+    leave(edge);
+    edges.remove(edge);
+    return parent;
+  }
+  /// For a node that is about to lose one name.
+  void keep_victim(Slot slot, std::shared_ptr<Fd>& victim) {
+    if (victim && nodes[slot].names == 1 && known(slot))
+      victims.insert_or_assign(slot, std::move(victim));
+  }
+  /// A directory would become its own descendant: the kernel never asks for that.
+  [[nodiscard]] bool would_contain_itself(Slot edge, Slot new_parent) const noexcept {
+    const Slot slot = edges[edge].node;
+    return nodes[slot].kind == NodeKind::kDirectory && lies_in(new_parent, slot);
+  }
+  /// What `name` in `parent` led to loses that name, and keeps `victim`. `parent` 0, or a name that
+  /// cannot be: the edge goes. A directory is never moved into itself.
+  void move_edge(Slot edge, Slot parent, std::string_view name, std::shared_ptr<Fd> victim) {
+    if (parent == 0 || !storable(name)) {
+      settle(remove_edge(edge));
+      return;
+    }
+    const Slot replaced = find_edge(parent, name);
+    if (replaced == edge || would_contain_itself(edge, parent)) return;
+    names.reserve(name.size());
+    if (replaced != 0) {
+      keep_victim(edges[replaced].node, victim);
+      remove_edge(replaced);
+    }
+    const Slot slot = edges[edge].node;
+    const Slot old_parent = edges[edge].parent;
+    leave(edge);
+    enter(edge, parent, name);
+    nodes[slot].edge = edge;
+    ++nodes[slot].version;
+    settle(old_parent);
+  }
+  void exchange(Slot first, Slot second) noexcept {
+    const Slot first_node = edges[first].node;
+    const Slot second_node = edges[second].node;
+    if (first_node == second_node || would_contain_itself(first, edges[second].parent) ||
+        would_contain_itself(second, edges[first].parent))
+      return;
+    turn(first, second_node);
+    turn(second, first_node);
+  }
+  NodeId remove_name(Slot edge, std::shared_ptr<Fd> victim) {
+    const Slot slot = edges[edge].node;
+    const NodeId node{nodes[slot].id};
+    keep_victim(slot, victim);
+    settle(remove_edge(edge));
+    return node;
+  }
+};
+
+namespace {
+
+/// Holds the table's mutex; what was dropped meanwhile goes after it is let go.
+template <class State>
+class Locked {
+ public:
+  Locked(std::mutex& mutex, State& state) : lock_(mutex), state_(state) {}
+  ~Locked() {
+    decltype(state_.dropped) dropped;
+    dropped.swap(state_.dropped);
+    lock_.unlock();
+  }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+  State* operator->() const noexcept { return &state_; }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+  State& state_;
+};
+
+}  // namespace
+
+NodeTable::NodeTable(Generation epoch) : state_(std::make_unique<State>()), epoch_(epoch) {}
+NodeTable::~NodeTable() = default;
+
+Generation NodeTable::generation(NodeId node) const noexcept {
+  return node == proto::kRootNode ? Generation{0} : epoch_;
+}
+
+std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::string_view name,
+                                                        const Location& where, std::uint64_t ino) {
+  const Locked state(mutex_, *state_);
+  const Slot directory = state->find_directory(parent);
+  if (directory == 0 || !storable(name)) return std::nullopt;
+  state->nodes.reserve();
+  state->files.reserve();
+  state->reserve_edge(name);
+  Slot slot = state->find_file(where.file);
+  if (slot == 0) {
+    slot = state->add_file(where, ino);
+  } else {
+    state->nodes[slot].branch = where.branch;
+  }
+  const Slot edge = state->find_edge(directory, name);
+  if (edge == 0) {
+    state->add_edge(directory, name, slot);
+  } else if (state->edges[edge].node != slot) {
+    state->turn(edge, slot);
+  } else {
+    state->nodes[slot].edge = edge;
+  }
+  return state->count(slot);
+}
+
+std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name,
+                                                             std::uint64_t ino) {
+  const Locked state(mutex_, *state_);
+  const Slot directory = state->find_directory(parent);
+  if (directory == 0 || !storable(name)) return std::nullopt;
+  const Slot edge = state->find_edge(directory, name);
+  if (edge != 0) {
+    const Slot slot = state->edges[edge].node;
+    if (state->nodes[slot].kind == NodeKind::kDirectory) return state->count(slot);
+  }
+  state->nodes.reserve();
+  state->reserve_edge(name);
+  const Slot slot = state->add_directory(ino);
+  if (edge == 0)
+    state->add_edge(directory, name, slot);
+  else
+    state->turn(edge, slot);
+  return state->count(slot);
+}
+
+NodeTable::Counted NodeTable::count_unnamed(const Location& where, std::uint64_t ino,
+                                            std::shared_ptr<Fd> victim) {
+  const Locked state(mutex_, *state_);
+  state->nodes.reserve();
+  state->files.reserve();
+  Slot slot = state->find_file(where.file);
+  if (slot == 0) slot = state->add_file(where, ino);
+  const Counted counted = state->count(slot);
+  if (victim && state->nodes[slot].names == 0) {
+    try {
+      state->victims.insert_or_assign(slot, std::move(victim));
+    } catch (...) {
+      --state->nodes[slot].lookups;
+      --state->lookups;
+      state->settle(slot);
+      throw;
+    }
+  }
+  return counted;
+}
+
+std::optional<NodeTable::Counted> NodeTable::count_again(NodeId node) {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0) return std::nullopt;
+  return state->count(slot);
+}
+
+void NodeTable::forget(NodeId node, std::uint64_t count) noexcept {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  const std::uint64_t taken = slot != 0 ? std::min(count, state->nodes[slot].lookups) : 0;
+  // The kernel has a count of the root from the mount itself, which nobody gave it here.
+  if (slot != kRoot) state->overdrawn += count - taken;
+  if (slot == 0) return;
+  state->nodes[slot].lookups -= taken;
+  state->lookups -= taken;
+  state->settle(slot);
+}
+
+bool NodeTable::hold(NodeId node) noexcept {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0) return false;
+  ++state->nodes[slot].holds;
+  ++state->holds;
+  return true;
+}
+
+void NodeTable::unhold(NodeId node) noexcept {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0 || state->nodes[slot].holds == 0) {
+    ++state->overdrawn;
+    return;
+  }
+  --state->nodes[slot].holds;
+  --state->holds;
+  state->settle(slot);
+}
+
+bool NodeTable::view(NodeId node, NodeView& into) const {
+  into.victim.reset();
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0) return false;
+  state->describe(slot, into);
+  return true;
+}
+
+bool NodeTable::directory_path(NodeId node, PathText& into) const {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find_directory(node);
+  return slot != 0 && state->path_of(slot, into);
+}
+
+bool NodeTable::next_name(NodeId node, std::uint32_t tried, NodeView& into) {
+  into.victim.reset();
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0) return false;
+  NodeRecord& record = state->nodes[slot];
+  if (tried >= record.names) return false;
+  record.edge = state->edges[record.edge].next;
+  state->describe(slot, into);
+  return into.named;
+}
+
+NodeId NodeTable::child(NodeId parent, std::string_view name) const {
+  const Locked state(mutex_, *state_);
+  const Slot edge = state->find_edge(parent, name);
+  return edge != 0 ? NodeId{state->nodes[state->edges[edge].node].id} : proto::kNoNode;
+}
+
+NodeId NodeTable::parent(NodeId directory) const {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find_directory(directory);
+  if (slot == kRoot) return proto::kRootNode;
+  if (slot == 0 || state->nodes[slot].edge == 0) return proto::kNoNode;
+  return NodeId{state->nodes[state->edges[state->nodes[slot].edge].parent].id};
+}
+
+NodeId NodeTable::remove_name(NodeId parent, std::string_view name, std::shared_ptr<Fd> victim) {
+  const Locked state(mutex_, *state_);
+  const Slot edge = state->find_edge(parent, name);
+  return edge != 0 ? state->remove_name(edge, std::move(victim)) : proto::kNoNode;
+}
+
+void NodeTable::move_name(NodeId old_parent, std::string_view old_name, NodeId new_parent,
+                          std::string_view new_name, std::shared_ptr<Fd> victim) {
+  const Locked state(mutex_, *state_);
+  const Slot moved = state->find_edge(old_parent, old_name);
+  if (moved != 0)
+    state->move_edge(moved, state->find_directory(new_parent), new_name, std::move(victim));
+  else if (const Slot replaced = state->find_edge(new_parent, new_name); replaced != 0)
+    state->remove_name(replaced, std::move(victim));
+}
+
+void NodeTable::exchange_names(NodeId first_parent, std::string_view first_name,
+                               NodeId second_parent, std::string_view second_name) {
+  const Locked state(mutex_, *state_);
+  const Slot first = state->find_edge(first_parent, first_name);
+  const Slot second = state->find_edge(second_parent, second_name);
+  if (first != 0 && second != 0)
+    state->exchange(first, second);
+  else if (first != 0)
+    state->move_edge(first, state->find_directory(second_parent), second_name, nullptr);
+  else if (second != 0)
+    state->move_edge(second, state->find_directory(first_parent), first_name, nullptr);
+}
+
+void NodeTable::relocate(NodeId node, const Location& where) {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  if (slot == 0 || state->nodes[slot].kind != NodeKind::kFile) return;
+  state->files.erase(slot);
+  state->place(state->nodes[slot], where);
+  state->files.insert(slot);
+  ++state->nodes[slot].version;
+}
+
+NodeTable::Figures NodeTable::figures() const {
+  const Locked state(mutex_, *state_);
+  Figures figures;
+  figures.nodes = state->nodes.live();
+  figures.edges = state->edges.live();
+  figures.lookups = state->lookups;
+  figures.holds = state->holds;
+  figures.victims = state->victims.size();
+  // A node of std::map: three pointers and a colour before the value.
+  const std::size_t victim = 4 * sizeof(void*) + sizeof(State::Victims::value_type);
+  figures.bytes = sizeof(State) + state->nodes.bytes() + state->edges.bytes() +
+                  state->names.bytes() + state->files.bytes() + state->entries.bytes() +
+                  state->victims.size() * victim;
+  figures.overdrawn = state->overdrawn;
+  return figures;
+}
+
+void NodeTable::clear() noexcept {
+  State::Victims victims;
+  const Locked state(mutex_, *state_);
+  victims.swap(state->victims);
+  for (Slot slot = kRoot + 1; slot < state->nodes.used(); ++slot)
+    if (state->nodes[slot].kind != NodeKind::kFree) state->nodes.remove(slot);
+  NodeRecord& root = state->nodes[kRoot];
+  root.lookups = 0;
+  root.holds = root.children = 0;
+  ++root.version;
+  state->lookups = state->holds = 0;
+  state->shrink();
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ops/backing.hpp"
+#include "ops/path_text.hpp"
+#include "proto/ids.hpp"
+
+namespace bough::ops {
+
+using proto::Generation;
+using proto::NodeId;
+
+/// The stable number of a branch in this pool; its place in the list may change, this does not.
+using BranchId = std::uint32_t;
+inline constexpr BranchId kNoBranch = 0xffffffff;
+
+/// Where a file node's file is. Directories have none: a directory is its edges.
+struct Location {
+  BranchId branch = kNoBranch;
+  FileId file;
+};
+
+/// What the table knows of one node, copied out under its lock.
+struct NodeView {
+  NodeId node;
+  bool directory = false;
+  Location location;
+  /// The inode number that users see: fixed when the node was made.
+  std::uint64_t ino = 0;
+  /// Raised by each change of the node or its edges.
+  std::uint32_t version = 0;
+  /// Whether a name still leads to it.
+  bool named = false;
+  /// The directory that holds its last used name, and that name (files); for a directory, its own
+  /// path. Only where named.
+  PathText path;
+  std::array<char, 256> name_text{};
+  std::uint8_t name_size = 0;
+  NodeId parent;
+  [[nodiscard]] std::string_view name() const noexcept { return {name_text.data(), name_size}; }
+  [[nodiscard]] const char* name_c_str() const noexcept { return name_text.data(); }
+  /// An O_PATH descriptor of the file or directory whose last name went away through the pool.
+  std::shared_ptr<Fd> victim;
+};
+
+/// Every node that the kernel knows or a handle holds. A file node is a file: hard links share it,
+/// it is found by its FileId. A directory node is (parent node, name) edges. The root is always
+/// there.
+///
+/// One mutex, never held across a branch call; all members are safe from any thread. Records are
+/// trivially copyable and linked by index, names lie in an arena that reuses what is freed, and
+/// both shrink to their first size when only the root is left.
+///
+/// A nodeid holds the slot and how often the slot was used, so it is found without a search and
+/// never used again.
+class NodeTable {
+ public:
+  /// `epoch` is the generation of every node but the root, whose generation is 0; it differs from
+  /// start to start.
+  explicit NodeTable(Generation epoch);
+  ~NodeTable();
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
+
+  [[nodiscard]] Generation generation(NodeId node) const noexcept;
+
+  struct Counted {
+    NodeId node;
+    std::uint64_t ino = 0;
+  };
+
+  // --- lookup counts. Each success adds one count, the caller's until the kernel has it.
+  /// `name` in `parent` leads to the file at `where`. Makes the node or the edge where there is
+  /// none; an edge that led to another node is turned. Nothing: `parent` is not a known directory,
+  /// or the name is empty or longer than 255 bytes. Throws std::bad_alloc, nothing changed.
+  [[nodiscard]] std::optional<Counted> count_file(NodeId parent, std::string_view name,
+                                                  const Location& where, std::uint64_t ino);
+  /// `name` in `parent` is a directory. `ino` matters only for a new node.
+  [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name,
+                                                       std::uint64_t ino);
+  /// A file without a name (O_TMPFILE). `victim` keeps it reachable.
+  [[nodiscard]] Counted count_unnamed(const Location& where, std::uint64_t ino,
+                                      std::shared_ptr<Fd> victim);
+  /// One more count for a node that is known (LOOKUP of "." and "..").
+  [[nodiscard]] std::optional<Counted> count_again(NodeId node);
+  /// Takes counts back; the node goes when no count, hold or child edge is left. More than there
+  /// are is a bug of the caller: the rest is ignored and counted in overdrawn().
+  void forget(NodeId node, std::uint64_t count) noexcept;
+
+  // --- holds: an open handle keeps its node though every count is gone
+  bool hold(NodeId node) noexcept;
+  void unhold(NodeId node) noexcept;
+
+  // --- asking
+  /// False: not known (ESTALE for the kernel).
+  [[nodiscard]] bool view(NodeId node, NodeView& into) const;
+  /// A directory's path; false: not known, not a directory, or no name leads to it any more.
+  [[nodiscard]] bool directory_path(NodeId node, PathText& into) const;
+  /// Another name of the same file, to try when the last used one turned out to lead elsewhere:
+  /// makes the next edge the last used one and fills `into`. False: all were tried (`tried`
+  /// counts), or none leads here from the root.
+  [[nodiscard]] bool next_name(NodeId node, std::uint32_t tried, NodeView& into);
+  /// The node that `name` in `parent` led to when last seen; kNoNode when unknown.
+  [[nodiscard]] NodeId child(NodeId parent, std::string_view name) const;
+  [[nodiscard]] NodeId parent(NodeId directory) const;
+
+  // --- edges
+  /// The name is gone. `victim` (may be empty) is kept by the node if it has counts or holds but no
+  /// other name. Returns the node it led to, or kNoNode.
+  NodeId remove_name(NodeId parent, std::string_view name, std::shared_ptr<Fd> victim);
+  /// The edge moves; what `new_name` led to before loses that name first, and gets `victim`. Where
+  /// the old name is unknown the new one is removed; where the new parent is, the old one. Nothing
+  /// happens if a directory would come to lie in itself, which the kernel never asks for.
+  void move_name(NodeId old_parent, std::string_view old_name, NodeId new_parent,
+                 std::string_view new_name, std::shared_ptr<Fd> victim);
+  /// Where only one of the two is known, it moves.
+  void exchange_names(NodeId first_parent, std::string_view first_name, NodeId second_parent,
+                      std::string_view second_name);
+  /// The file lives elsewhere now; its st_ino stays.
+  void relocate(NodeId node, const Location& where);
+
+  // --- figures
+  struct Figures {
+    std::uint64_t nodes = 0;
+    std::uint64_t edges = 0;
+    std::uint64_t lookups = 0;
+    std::uint64_t holds = 0;
+    std::uint64_t victims = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t overdrawn = 0;
+  };
+  [[nodiscard]] Figures figures() const;
+  /// Drops everything but the root.
+  void clear() noexcept;
+
+ private:
+  struct State;
+  mutable std::mutex mutex_;
+  std::unique_ptr<State> state_;
+  const Generation epoch_;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,97 @@
+#include "ops/place.hpp"
+
+#include <fcntl.h>
+
+#include <array>
+
+#include "ops/clone_path.hpp"
+#include "ops/raw_dirents.hpp"
+
+namespace bough::ops {
+
+std::optional<Errno> unanswered(const PoolFacts& facts) noexcept {
+  const auto& failed = facts.first_error();
+  return failed && *failed != Errno{ESTALE} ? failed : std::nullopt;
+}
+
+Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts, Name name) {
+  std::optional<Errno> failure;
+  for (std::size_t i = 0; i < facts.branches(); ++i) {
+    if (!facts.exists(i)) continue;
+    const auto stat = pool.backing.stat_at(facts.directory(i).fd(), name.c_str());
+    if (stat) return std::optional(Existing{i, *stat});
+    if (!means_absent(stat.error()) && !failure) failure = stat.error();
+  }
+  if (!failure) failure = unanswered(facts);
+  if (failure) return *failure;
+  return std::optional<Existing>();
+}
+
+Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
+                              std::string_view path, PoolFacts& facts) {
+  if (facts.exists(index)) return facts.take_directory(index);
+  const policy::Choice from = pool.settings.search->choose(facts, pool.random);
+  if (from.empty()) return unanswered(facts).value_or(refusal_errno(from.refusal()));
+  return clone_path(pool, set[from[0]], set[index], path);
+}
+
+bool demote_if_read_only(Pool& pool, Branch& branch) {
+  const auto space = branch.statfs();
+  if (!space || !space->read_only) return false;
+  branch.demote();
+  pool.figures.demotions.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+Result<void> may_leave_others(PoolFacts& facts, const policy::Choice& chosen, std::size_t shown) {
+  for (std::size_t i = 0; i < facts.branches(); ++i) {
+    if (!facts.exists(i)) continue;
+    bool is_chosen = false;
+    for (std::size_t k = 0; k < chosen.size(); ++k) is_chosen = is_chosen || chosen[k] == i;
+    if (is_chosen) continue;
+    if (facts.mode(i) != BranchMode::kReadOnly) {
+      const auto space = facts.space(i);
+      if (!space) return Errno{EIO};
+      if (!space->read_only) continue;
+    }
+    if (i == shown) return Errno{EROFS};
+  }
+  return {};
+}
+
+Result<bool> is_empty_directory(Pool& pool, int parent, const char* name) {
+  const auto directory = open_with_relief(
+      pool, [&] { return pool.backing.open_at(parent, name, O_RDONLY | O_DIRECTORY, 0); });
+  if (!directory) return directory.error();
+  alignas(8) std::array<std::byte, 4096> buffer;
+  for (;;) {
+    const auto got = pool.backing.list(directory->get(), buffer);
+    if (!got) return got.error();
+    if (*got == 0) return true;
+    RawDirents records{std::span(buffer).first(*got)};
+    while (const auto entry = records.next())
+      if (!is_dot(entry->name)) return false;
+    if (records.broken()) return Errno{EIO};
+  }
+}
+
+std::shared_ptr<Fd> pin_victim(Pool& pool, int parent, const char* name, const FileId& expected) {
+  auto opened =
+      open_with_relief(pool, [&] { return pool.backing.open_at(parent, name, O_PATH, 0); });
+  if (opened) {
+    const auto stat = pool.backing.stat(opened->get());
+    if (stat && stat->id == expected) return std::make_shared<Fd>(std::move(*opened));
+  }
+  pool.figures.unpinned_victims.fetch_add(1, std::memory_order_relaxed);
+  return nullptr;
+}
+
+UndoName::~UndoName() {
+  if (name_ == nullptr) return;
+  if (directory_)
+    (void)backing_.rmdir_at(parent_, name_);
+  else
+    (void)backing_.unlink_at(parent_, name_);
+}
+
+}  // namespace bough::ops

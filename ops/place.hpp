@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "ops/locate.hpp"
+#include "ops/pool_facts.hpp"
+
+/// What the operations that make, move and remove names share.
+namespace bough::ops {
+
+/// What kept a branch from saying whether it has the directory or name in question. A branch whose
+/// disk is gone (ESTALE from its root) takes no part and is no error.
+[[nodiscard]] std::optional<Errno> unanswered(const PoolFacts& facts) noexcept;
+
+/// A name that is there already.
+struct Existing {
+  std::size_t branch = 0;
+  FileStat stat;
+};
+
+/// The first copy of `name` in the directory that `facts` are about, on any branch. An error: a
+/// branch could not be asked, so that nobody can say the name is free.
+[[nodiscard]] Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts,
+                                                            Name name);
+
+/// The directory `path` on branch `index` of `set`, cloned from the copy that the search policy
+/// chooses where it is missing. `facts` are about `path`.
+[[nodiscard]] Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
+                                            std::string_view path, PoolFacts& facts);
+
+/// After an EROFS from `branch`: whether its file system really is read-only now. It is then
+/// demoted, and another branch may be tried.
+[[nodiscard]] bool demote_if_read_only(Pool& pool, Branch& branch);
+
+/// Before copies of a name go: may those stay that the action policy did not choose? Hidden ones on
+/// read-only branches may. Not the copy that users see, `shown` (EROFS: they would be told that it
+/// went), nor one whose branch could not be asked (EIO). `facts` are about the name.
+[[nodiscard]] Result<void> may_leave_others(PoolFacts& facts, const policy::Choice& chosen,
+                                            std::size_t shown);
+
+/// Whether the directory `name` in `parent` holds nothing.
+[[nodiscard]] Result<bool> is_empty_directory(Pool& pool, int parent, const char* name);
+
+/// An O_PATH descriptor of `name` in `parent`, taken before the name goes, if it is the file
+/// `expected`. Empty otherwise; a failure is counted, and fails nothing.
+[[nodiscard]] std::shared_ptr<Fd> pin_victim(Pool& pool, int parent, const char* name,
+                                             const FileId& expected);
+
+/// Takes back a name that was just made, unless the operation came to its end. Lives no longer than
+/// the descriptor of the name's directory.
+class UndoName {
+ public:
+  UndoName(Backing& backing, int parent, const char* name, bool directory) noexcept
+      : backing_(backing), parent_(parent), name_(name), directory_(directory) {}
+  ~UndoName();
+  UndoName(const UndoName&) = delete;
+  UndoName& operator=(const UndoName&) = delete;
+  void dismiss() noexcept { name_ = nullptr; }
+
+ private:
+  Backing& backing_;
+  int parent_;
+  const char* name_;
+  bool directory_;
+};
+
+}  // namespace bough::ops

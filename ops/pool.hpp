@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+#include "ops/backing.hpp"
+#include "ops/branch_set.hpp"
+#include "ops/handle_table.hpp"
+#include "ops/node_table.hpp"
+#include "ops/settings.hpp"
+#include "policy/facts.hpp"
+#include "proto/claim.hpp"
+#include "proto/features.hpp"
+#include "proto/kernel_port.hpp"
+
+namespace bough::ops {
+
+/// What every operation works on. One a mount; owned by UnionFs; outlives every request.
+struct Pool {
+  Pool(Backing& backing_calls, Settings& pool_settings, std::shared_ptr<const BranchSet> first,
+       Generation epoch, policy::Random& randomness, proto::ClaimOwner& claim_owner)
+      : backing(backing_calls),
+        settings(pool_settings),
+        branches(std::move(first)),
+        nodes(epoch),
+        random(randomness),
+        owner(claim_owner) {}
+
+  Backing& backing;
+  Settings& settings;
+  Branches branches;
+  NodeTable nodes;
+  HandleTable handles;
+  /// Called from any thread.
+  policy::Random& random;
+  /// Takes back claims that the kernel never got: UnionFs.
+  proto::ClaimOwner& owner;
+
+  /// Set once, before the first request.
+  proto::InitAgreement agreement;
+  proto::KernelPort* port = nullptr;
+  /// The daemon may act as its callers (it is root in its user namespace).
+  bool may_become = false;
+  Identity own;
+
+  struct Figures {
+    std::atomic<std::uint64_t> demotions{0};
+    std::atomic<std::uint64_t> replays{0};
+    std::atomic<std::uint64_t> descriptor_shortages{0};
+    std::atomic<std::uint64_t> unpinned_victims{0};
+  } figures;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "ops/pool.hpp"
+#include "policy/facts.hpp"
+
+namespace bough::ops {
+
+/// What policies ask about the branches of one set, for one decision on one thread. Each fact is
+/// one or two calls into its branch, made when first asked for and remembered: what existence cost
+/// is kept (the directory's descriptor, the attributes), so that a search and its answer share
+/// them. The pool, the set, the path and the name are borrowed. Up to kInline branches need no
+/// allocation.
+class PoolFacts final : public policy::Facts {
+ public:
+  /// exists() is about the directory `path` itself, as create policies want it.
+  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path);
+  /// exists() is about `name` (NUL-terminated) in the directory `path`, of any type.
+  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name);
+
+  [[nodiscard]] std::size_t branches() const override { return set_.size(); }
+  [[nodiscard]] policy::BranchMode mode(std::size_t branch) override;
+  /// A branch that fails to answer counts as not having it; first_error() tells.
+  [[nodiscard]] bool exists(std::size_t branch) override;
+  [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override;
+  /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.
+  [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override;
+
+  /// From now on the branch counts as read-only in this decision: the path cannot be made there.
+  void rule_out(std::size_t branch) { record(branch).ruled_out = true; }
+
+  /// Where exists() said yes: the directory `path` there, O_PATH. Once only.
+  [[nodiscard]] DirRef take_directory(std::size_t branch);
+  /// The same, borrowed.
+  [[nodiscard]] const DirRef& directory(std::size_t branch) { return record(branch).directory; }
+  /// Where exists() said yes: the attributes of `name`. Without a name there are none.
+  [[nodiscard]] const FileStat& stat(std::size_t branch) { return record(branch).stat; }
+  /// The first failure of exists() that does not mean absence (EIO, EACCES, EMFILE, ESTALE…).
+  [[nodiscard]] const std::optional<Errno>& first_error() const noexcept { return first_error_; }
+
+ private:
+  enum class Known : std::uint8_t { kNotAsked, kNo, kYes };
+  struct Record {
+    Known exists = Known::kNotAsked;
+    Known space_known = Known::kNotAsked;
+    bool ruled_out = false;
+    DirRef directory;
+    FileStat stat;
+    policy::Space space;
+    std::uint64_t total = 0;
+  };
+  static constexpr std::size_t kInline = 8;
+
+  [[nodiscard]] Record& record(std::size_t branch) {
+    return branch < kInline ? inline_[branch] : rest_[branch - kInline];
+  }
+  [[nodiscard]] Result<void> look(std::size_t branch, Record& into);
+
+  Pool& pool_;
+  const BranchSet& set_;
+  const std::string_view path_;
+  const char* const name_;
+  std::array<Record, kInline> inline_;
+  std::vector<Record> rest_;
+  std::optional<Errno> first_error_;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,109 @@
+#include <optional>
+
+#include "ops/operations.hpp"
+#include "ops/place.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// A resent UNLINK or RMDIR that finds nothing has done its work before.
+Result<void> not_there(Pool& pool, const Context& context, Errno error) {
+  if (error != Errno{ENOENT} || !context.unique.resent()) return error;
+  pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+}  // namespace
+
+/// Hidden copies on branches that the action policy leaves out (read-only ones) stay, and the name
+/// with them.
+Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkRequest& request) {
+  const Name name = request.name;
+  PathText path;
+  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+  const auto set = pool.branches.snapshot();
+  PoolFacts facts(pool, *set, path.view(), name.c_str());
+  const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
+  if (shown.empty())
+    return not_there(pool, context, unanswered(facts).value_or(refusal_errno(shown.refusal())));
+  const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
+  if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
+  if (targets.empty()) return refusal_errno(targets.refusal());
+
+  NodeView node;
+  const NodeId child = pool.nodes.child(context.node, name.view());
+  const bool known = child != proto::kNoNode && pool.nodes.view(child, node);
+  std::shared_ptr<Fd> victim;
+  if (known && !node.directory) {
+    std::size_t own = 0;
+    while (own < set->size() && (*set)[own].id() != node.location.branch) ++own;
+    if (own < set->size() && !facts.exists(own)) {
+      // Its branch may still hold it, and show it again later.
+      if (const auto failed = unanswered(facts)) return *failed;
+    } else if (own < set->size() && facts.stat(own).id == node.location.file) {
+      victim = pin_victim(pool, facts.directory(own).fd(), name.c_str(), node.location.file);
+    }
+  }
+
+  std::optional<Errno> failure;
+  bool own_is_gone = known && node.directory;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const Branch& branch = (*set)[targets[i]];
+    const auto removed = pool.backing.unlink_at(facts.directory(targets[i]).fd(), name.c_str());
+    if (removed || removed.error() == Errno{ENOENT}) {
+      own_is_gone = own_is_gone || branch.id() == node.location.branch;
+      note_branch(context, branch);
+    } else if (!failure) {
+      failure = removed.error();
+    }
+  }
+  if (known && own_is_gone) pool.nodes.remove_name(context.node, name.view(), std::move(victim));
+  if (failure) return *failure;
+  return {};
+}
+
+/// Every copy is looked at before the first goes. Copies on branches that the action policy leaves
+/// out stay; the kernel's directory is dead all the same, so the name means another node from then
+/// on.
+Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest& request) {
+  const Name name = request.name;
+  PathText path;
+  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+  const auto set = pool.branches.snapshot();
+  PoolFacts facts(pool, *set, path.view(), name.c_str());
+  const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
+  if (shown.empty())
+    return not_there(pool, context, unanswered(facts).value_or(refusal_errno(shown.refusal())));
+  if (!facts.stat(shown[0]).is_directory()) return Errno{ENOTDIR};
+  for (std::size_t i = 0; i < set->size(); ++i) {
+    if (!facts.exists(i) || !facts.stat(i).is_directory()) continue;
+    const auto empty = is_empty_directory(pool, facts.directory(i).fd(), name.c_str());
+    if (!empty && empty.error() == Errno{ENOENT}) continue;
+    if (!empty) return empty.error();
+    if (!*empty) return Errno{ENOTEMPTY};
+  }
+  if (const auto failed = unanswered(facts)) return *failed;
+  const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
+  if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
+  if (targets.empty()) return refusal_errno(targets.refusal());
+
+  std::shared_ptr<Fd> victim;
+  if (pool.nodes.child(context.node, name.view()) != proto::kNoNode)
+    victim =
+        pin_victim(pool, facts.directory(shown[0]).fd(), name.c_str(), facts.stat(shown[0]).id);
+  // The copy that users see goes last: if a removal fails, what they see is unchanged.
+  bool any = false;
+  for (std::size_t i = targets.size(); i-- > 0;) {
+    const std::size_t index = targets[i];
+    if (!facts.stat(index).is_directory()) continue;
+    const auto removed = pool.backing.rmdir_at(facts.directory(index).fd(), name.c_str());
+    if (!removed && removed.error() != Errno{ENOENT}) return removed.error();
+    any = true;
+    note_branch(context, (*set)[index]);
+  }
+  if (!any) return Errno{EROFS};
+  pool.nodes.remove_name(context.node, name.view(), std::move(victim));
+  return {};
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,290 @@
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "ops/operations.hpp"
+#include "ops/place.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// renameat2(2)'s, as the wire carries them.
+constexpr std::uint32_t kNoReplace = 1;
+constexpr std::uint32_t kExchange = 2;
+constexpr std::uint32_t kWhiteout = 4;
+
+/// One RENAME. It looks at both names on every branch first; only then does it act.
+class Renaming {
+ public:
+  Renaming(Pool& pool, const Context& context, const proto::RenameRequest& request,
+           std::shared_ptr<const BranchSet> set, std::string_view old_path,
+           std::string_view new_path)
+      : pool_(pool),
+        context_(context),
+        request_(request),
+        set_(std::move(set)),
+        new_path_(new_path),
+        old_(pool, *set_, old_path, request.old_name.c_str()),
+        new_parents_(pool, *set_, new_path),
+        new_(set_->size()) {}
+
+  Result<void> run() {
+    if (const auto looked = look(); !looked) return looked;
+    shown_old_ = first([this](std::size_t i) { return old_.exists(i); });
+    shown_new_ = first([this](std::size_t i) { return new_[i].has_value(); });
+    if (!shown_old_) return old_is_missing();
+    if ((request_.flags & kExchange) != 0) return exchange();
+    return move();
+  }
+
+ private:
+  struct Step {
+    std::size_t branch = 0;
+    DirRef cloned;
+    int new_parent = -1;
+  };
+
+  template <class Has>
+  std::optional<std::size_t> first(Has has) const {
+    for (std::size_t i = 0; i < set_->size(); ++i)
+      if (has(i)) return i;
+    return std::nullopt;
+  }
+  const char* old_name() const noexcept { return request_.old_name.c_str(); }
+  const char* new_name() const noexcept { return request_.new_name.c_str(); }
+  int old_parent(std::size_t branch) { return old_.directory(branch).fd(); }
+  int new_parent(std::size_t branch) { return new_parents_.directory(branch).fd(); }
+
+  /// A branch that cannot be asked may hold either name: nothing is done then.
+  Result<void> look() {
+    for (std::size_t i = 0; i < set_->size(); ++i) {
+      (void)old_.exists(i);
+      if (!new_parents_.exists(i)) continue;
+      const auto stat = pool_.backing.stat_at(new_parent(i), new_name());
+      if (stat)
+        new_[i] = *stat;
+      else if (!means_absent(stat.error()))
+        return stat.error();
+    }
+    if (const auto failed = unanswered(old_)) return *failed;
+    if (const auto failed = unanswered(new_parents_)) return *failed;
+    return {};
+  }
+
+  /// A resent RENAME that finds only the new name has done its work before. (An exchange leaves no
+  /// such trace: a resent one is done as if it were the first.)
+  Result<void> old_is_missing() {
+    if (!context_.unique.resent() || !shown_new_ || (request_.flags & kExchange) != 0)
+      return Errno{ENOENT};
+    pool_.figures.replays.fetch_add(1, std::memory_order_relaxed);
+    return {};
+  }
+
+  // --- exchange
+
+  /// Only where each branch that has one name has the other too: else a copy would be left under
+  /// the name that it must not have, or would have to change its branch.
+  Result<void> exchange() {
+    if (!shown_new_) return Errno{ENOENT};
+    std::vector<std::size_t> branches;
+    for (std::size_t i = 0; i < set_->size(); ++i) {
+      if (old_.exists(i) != new_[i].has_value()) return Errno{EXDEV};
+      if (!old_.exists(i)) continue;
+      if ((*set_)[i].mode() == BranchMode::kReadOnly) return Errno{EROFS};
+      branches.push_back(i);
+    }
+    for (std::size_t done = 0; done < branches.size(); ++done) {
+      const auto exchanged = exchange_on(branches[done]);
+      if (exchanged) continue;
+      while (done-- > 0) (void)exchange_on(branches[done]);
+      return exchanged;
+    }
+    pool_.nodes.exchange_names(context_.node, request_.old_name.view(), request_.new_parent,
+                               request_.new_name.view());
+    note_branch(context_, (*set_)[branches.front()]);
+    return {};
+  }
+  Result<void> exchange_on(std::size_t branch) {
+    return pool_.backing.rename_at(old_parent(branch), old_name(), new_parent(branch), new_name(),
+                                   kExchange);
+  }
+
+  // --- move
+
+  Result<void> move() {
+    if (const auto allowed = check(); !allowed) return allowed;
+    if (same_file_) return {};
+    auto steps = plan();
+    if (!steps) return steps.error();
+    std::shared_ptr<Fd> victim = pin_replaced();
+    if (const auto moved = move_all(*steps); !moved) return moved;
+    const auto cleared = remove_hiding_copies(*steps);
+    move_edge(*steps, std::move(victim));
+    note_branch(context_, (*set_)[steps->front().branch]);
+    return cleared;
+  }
+
+  /// POSIX's rules for the two names as the pool shows them.
+  Result<void> check() {
+    if (!shown_new_) return {};
+    if ((request_.flags & kNoReplace) != 0) return Errno{EEXIST};
+    const FileStat& from = old_.stat(*shown_old_);
+    const FileStat& to = *new_[*shown_new_];
+    if (shown_old_ == shown_new_ && from.id == to.id) {
+      same_file_ = true;
+      return {};
+    }
+    if (from.is_directory() && !to.is_directory()) return Errno{ENOTDIR};
+    if (!from.is_directory() && to.is_directory()) return Errno{EISDIR};
+    if (!to.is_directory()) return {};
+    for (std::size_t i = 0; i < set_->size(); ++i) {
+      if (!new_[i] || !new_[i]->is_directory()) continue;
+      const auto empty = is_empty_directory(pool_, new_parent(i), new_name());
+      if (!empty && empty.error() == Errno{ENOENT}) continue;
+      if (!empty) return empty.error();
+      if (!*empty) return Errno{ENOTEMPTY};
+    }
+    return {};
+  }
+
+  /// The branches to rename on, with the new parent made where it is missing. Those where something
+  /// is replaced come last: they cannot be taken back.
+  Result<std::vector<Step>> plan() {
+    const policy::Choice targets = pool_.settings.action->choose(old_, pool_.random);
+    if (targets.empty()) return refusal_errno(targets.refusal());
+    std::vector<Step> steps;
+    for (const bool replacing : {false, true})
+      for (std::size_t i = 0; i < targets.size(); ++i)
+        if (new_[targets[i]].has_value() == replacing) steps.push_back(Step{targets[i], {}, -1});
+
+    // What users see under the old name must be among what moves, and no copy of the new name that
+    // must stay may hide it there: else they would find another file than the one they moved.
+    const std::size_t foremost = foremost_of(steps);
+    if (const auto may = may_leave_others(old_, targets, *shown_old_); !may) return may.error();
+    for (std::size_t i = 0; i < foremost; ++i)
+      if (new_[i] && !new_[i]->is_directory() && (*set_)[i].mode() == BranchMode::kReadOnly)
+        return Errno{EROFS};
+
+    for (Step& step : steps) {
+      if (!new_parents_.exists(step.branch)) {
+        auto made = reach_or_clone(pool_, *set_, step.branch, new_path_, new_parents_);
+        if (!made) return made.error();
+        step.cloned = *std::move(made);
+        step.new_parent = step.cloned.fd();
+      } else {
+        step.new_parent = new_parent(step.branch);
+      }
+    }
+    return steps;
+  }
+  static std::size_t foremost_of(const std::vector<Step>& steps) {
+    return std::min_element(steps.begin(), steps.end(),
+                            [](const Step& a, const Step& b) { return a.branch < b.branch; })
+        ->branch;
+  }
+  static bool moves(const std::vector<Step>& steps, std::size_t branch) {
+    return std::any_of(steps.begin(), steps.end(),
+                       [branch](const Step& step) { return step.branch == branch; });
+  }
+
+  /// The file that loses the new name, if its node is known.
+  std::shared_ptr<Fd> pin_replaced() {
+    if (!shown_new_) return nullptr;
+    NodeView node;
+    const NodeId child = pool_.nodes.child(request_.new_parent, request_.new_name.view());
+    if (child == proto::kNoNode || !pool_.nodes.view(child, node)) return nullptr;
+    if (node.directory)
+      return pin_victim(pool_, new_parent(*shown_new_), new_name(), new_[*shown_new_]->id);
+    for (std::size_t i = 0; i < set_->size(); ++i)
+      if (new_[i] && (*set_)[i].id() == node.location.branch && new_[i]->id == node.location.file)
+        return pin_victim(pool_, new_parent(i), new_name(), new_[i]->id);
+    return nullptr;
+  }
+
+  Result<void> move_all(const std::vector<Step>& steps) {
+    for (std::size_t done = 0; done < steps.size(); ++done) {
+      const Step& step = steps[done];
+      const auto moved = pool_.backing.rename_at(old_parent(step.branch), old_name(),
+                                                 step.new_parent, new_name(), request_.flags);
+      if (moved) continue;
+      while (done-- > 0)
+        if (!new_[steps[done].branch]) take_back(steps[done]);
+      return moved;
+    }
+    return {};
+  }
+  void take_back(const Step& step) {
+    const auto back = pool_.backing.rename_at(step.new_parent, new_name(), old_parent(step.branch),
+                                              old_name(), kNoReplace);
+    if (!back && back.error() == Errno{EINVAL})
+      (void)pool_.backing.rename_at(step.new_parent, new_name(), old_parent(step.branch),
+                                    old_name(), 0);
+  }
+
+  /// Copies of the new name on branches that nothing moved on. One that would still hide what moved
+  /// is an error; one behind it is not seen.
+  Result<void> remove_hiding_copies(const std::vector<Step>& steps) {
+    const std::size_t foremost = foremost_of(steps);
+    Result<void> first_failure;
+    for (std::size_t i = 0; i < set_->size(); ++i) {
+      if (!new_[i] || moves(steps, i) || (*set_)[i].mode() == BranchMode::kReadOnly) continue;
+      const auto removed = new_[i]->is_directory()
+                               ? pool_.backing.rmdir_at(new_parent(i), new_name())
+                               : pool_.backing.unlink_at(new_parent(i), new_name());
+      if (!removed && removed.error() != Errno{ENOENT} && i < foremost && first_failure)
+        first_failure = removed;
+    }
+    return first_failure;
+  }
+
+  void move_edge(const std::vector<Step>& steps, std::shared_ptr<Fd> victim) {
+    NodeView node;
+    const NodeId child = pool_.nodes.child(context_.node, request_.old_name.view());
+    const bool stays = child != proto::kNoNode && pool_.nodes.view(child, node) &&
+                       !node.directory && !moved_on(steps, node.location.branch);
+    if (stays)
+      pool_.nodes.remove_name(request_.new_parent, request_.new_name.view(), std::move(victim));
+    else
+      pool_.nodes.move_name(context_.node, request_.old_name.view(), request_.new_parent,
+                            request_.new_name.view(), std::move(victim));
+  }
+  bool moved_on(const std::vector<Step>& steps, BranchId branch) const {
+    return std::any_of(steps.begin(), steps.end(),
+                       [&](const Step& step) { return (*set_)[step.branch].id() == branch; });
+  }
+
+  Pool& pool_;
+  const Context& context_;
+  const proto::RenameRequest& request_;
+  const std::shared_ptr<const BranchSet> set_;
+  const std::string_view new_path_;
+  PoolFacts old_;
+  PoolFacts new_parents_;
+  /// What the new name is on each branch.
+  std::vector<std::optional<FileStat>> new_;
+  std::optional<std::size_t> shown_old_;
+  std::optional<std::size_t> shown_new_;
+  bool same_file_ = false;
+};
+
+}  // namespace
+
+/// A file never changes its branch: each copy is renamed where it is, and copies of the old name
+/// that the action policy leaves out stay. A WHITEOUT puts something under the old name of each
+/// copy, which no pool of several branches has a meaning for.
+Result<void> rename(Pool& pool, const Context& context, const proto::RenameRequest& request) {
+  const auto set = pool.branches.snapshot();
+  const std::uint32_t flags = request.flags;
+  if ((flags & ~(kNoReplace | kExchange | kWhiteout)) != 0) return Errno{EINVAL};
+  if ((flags & kExchange) != 0 && flags != kExchange) return Errno{EINVAL};
+  if ((flags & kWhiteout) != 0 && set->size() > 1) return Errno{EINVAL};
+  if (request.new_name.size() > kNameMax) return Errno{ENAMETOOLONG};
+  PathText old_path;
+  PathText new_path;
+  if (const auto known = directory_path(pool, context.node, old_path); !known) return known.error();
+  if (const auto known = directory_path(pool, request.new_parent, new_path); !known)
+    return known.error();
+  return Renaming(pool, context, request, set, old_path.view(), new_path.view()).run();
+}
+
+}  // namespace bough::ops

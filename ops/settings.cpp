@@ -1,0 +1,164 @@
+#include "ops/settings.hpp"
+
+#include <charconv>
+#include <cstdio>
+#include <span>
+
+#include "ops/size_text.hpp"
+
+namespace bough::ops {
+
+Settings::Settings()
+    : create(policy::find(policy::create_policies(), "pfrd")),
+      search(policy::find(policy::search_policies(), "ff")),
+      action(policy::find(policy::action_policies(), "epall")) {}
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr const char* kPoolGroup = "Pool";
+constexpr const char* kPolicyGroup = "Policies";
+constexpr const char* kCacheGroup = "Caching";
+
+/// What is said of a value where the minimum follows each branch's size.
+constexpr std::string_view kAuto = "auto";
+
+constexpr std::int64_t kNanosecond = 1'000'000'000;
+constexpr std::size_t kNanosecondDigits = 9;
+
+/// Decimal seconds, with at most nine digits after a point. Nothing: not that, or too long a time.
+std::optional<nanoseconds> parse_seconds(std::string_view text) {
+  const auto point = text.find('.');
+  const std::string_view whole = text.substr(0, point);
+  const std::string_view fraction =
+      point == std::string_view::npos ? std::string_view{} : text.substr(point + 1);
+  const auto number = [](std::string_view digits, std::int64_t& into) {
+    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos)
+      return false;
+    return std::from_chars(digits.data(), digits.data() + digits.size(), into).ec == std::errc{};
+  };
+  std::int64_t seconds = 0;
+  std::int64_t rest = 0;
+  if (!number(whole, seconds) || seconds >= nanoseconds::max().count() / kNanosecond)
+    return std::nullopt;
+  if (point != std::string_view::npos) {
+    if (fraction.size() > kNanosecondDigits || !number(fraction, rest)) return std::nullopt;
+    for (std::size_t digits = fraction.size(); digits < kNanosecondDigits; ++digits) rest *= 10;
+  }
+  return nanoseconds(seconds * kNanosecond + rest);
+}
+
+std::string seconds_text(nanoseconds time) {
+  std::string text = std::to_string(time.count() / kNanosecond);
+  std::string fraction = std::to_string(time.count() % kNanosecond);
+  if (fraction == "0") return text;
+  fraction.insert(0, kNanosecondDigits - fraction.size(), '0');
+  fraction.erase(fraction.find_last_not_of('0') + 1);
+  return text + "." + fraction;
+}
+
+std::string names_of(std::span<const policy::Policy> policies, std::string_view between) {
+  std::string text;
+  for (const policy::Policy& policy : policies) {
+    if (!text.empty()) text += between;
+    text += policy.name;
+  }
+  return text;
+}
+
+proto::Setting policy_row(std::string name, std::span<const policy::Policy> policies,
+                          const policy::Policy*& bound, std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.group = kPolicyGroup;
+  row.form = names_of(policies, "|");
+  row.fallback = bound->name;
+  row.help = std::move(help);
+  row.set = [policies, &bound](std::string_view text) -> std::string {
+    const policy::Policy* const found = policy::find(policies, text);
+    if (found == nullptr) return "wants one of: " + names_of(policies, ", ");
+    bound = found;
+    return {};
+  };
+  row.get = [&bound] { return std::string(bound->name); };
+  return row;
+}
+
+proto::Setting seconds_row(std::string name, std::string alias, nanoseconds& bound,
+                           std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.aliases = {std::move(alias)};
+  row.group = kCacheGroup;
+  row.form = "SECONDS";
+  row.fallback = seconds_text(bound);
+  row.help = std::move(help);
+  row.set = [&bound](std::string_view text) -> std::string {
+    const auto time = parse_seconds(text);
+    if (!time) return "wants a number of seconds such as 1 or 0.5";
+    bound = *time;
+    return {};
+  };
+  row.get = [&bound] { return seconds_text(bound); };
+  return row;
+}
+
+proto::Setting branches_row(std::string& bound) {
+  proto::Setting row;
+  row.name = "branches";
+  row.group = kPoolGroup;
+  row.form = "PATH[=RW|RO|NC[,SIZE]][:…]";
+  row.help = "the directories that are joined, in order; globs are expanded";
+  row.set = [&bound](std::string_view text) -> std::string {
+    if (text.empty()) return "wants at least one directory";
+    bound = text;
+    return {};
+  };
+  row.get = [&bound] { return bound; };
+  return row;
+}
+
+proto::Setting min_free_row(std::optional<std::uint64_t>& bound) {
+  proto::Setting row;
+  row.name = "minfreespace";
+  row.group = kPoolGroup;
+  row.form = "SIZE";
+  row.fallback = kAuto;
+  row.help = "nothing new goes to a branch with less room; auto: 4G, or 5 % of a branch if less";
+  row.set = [&bound](std::string_view text) -> std::string {
+    if (text == kAuto) {
+      bound.reset();
+      return {};
+    }
+    const auto size = parse_size(text);
+    if (!size) return "wants a size such as 500M or 4G, or auto";
+    bound = size;
+    return {};
+  };
+  row.get = [&bound] { return bound ? size_text(*bound) : std::string(kAuto); };
+  return row;
+}
+
+}  // namespace
+
+std::vector<proto::Setting> settings_table(Settings& settings) {
+  std::vector<proto::Setting> table;
+  table.push_back(branches_row(settings.branches));
+  table.push_back(min_free_row(settings.min_free));
+  table.push_back(policy_row("category.create", policy::create_policies(), settings.create,
+                             "which branch gets what is new"));
+  table.push_back(policy_row("category.search", policy::search_policies(), settings.search,
+                             "which copy is read"));
+  table.push_back(policy_row("category.action", policy::action_policies(), settings.action,
+                             "which copies are changed or removed"));
+  table.push_back(seconds_row("cache.attr", "attr-timeout", settings.attr_valid,
+                              "how long the kernel keeps attributes"));
+  table.push_back(seconds_row("cache.entry", "entry-timeout", settings.entry_valid,
+                              "how long the kernel keeps names"));
+  table.push_back(seconds_row("cache.negative-entry", "negative-timeout", settings.negative_valid,
+                              "how long the kernel keeps that a name does not exist"));
+  return table;
+}
+
+}  // namespace bough::ops

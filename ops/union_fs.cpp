@@ -1,0 +1,335 @@
+#include "ops/union_fs.hpp"
+
+#include <atomic>
+#include <cstring>
+#include <random>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "ops/hash.hpp"
+#include "ops/operations.hpp"
+#include "ops/pool.hpp"
+
+namespace bough::ops {
+namespace {
+
+std::uint64_t random_number() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+/// SplitMix64: a counter and a mixer, so that threads share it without a lock.
+class SharedRandom final : public policy::Random {
+ public:
+  explicit SharedRandom(std::uint64_t seed) noexcept : state_(seed) {}
+  std::uint64_t next() override {
+    constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;
+    return mix_hash(state_.fetch_add(kStep, std::memory_order_relaxed) + kStep);
+  }
+
+ private:
+  std::atomic<std::uint64_t> state_;
+};
+
+std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list) {
+  std::string error;
+  auto specs = parse_branches(list, error);
+  if (specs.empty()) throw PoolError(error.empty() ? "no branch to join: name one" : error);
+  std::vector<std::shared_ptr<Branch>> branches;
+  branches.reserve(specs.size());
+  for (auto& spec : specs) {
+    const std::string path = spec.path;
+    auto branch = Branch::open(backing, static_cast<BranchId>(branches.size()), std::move(spec));
+    if (!branch)
+      throw PoolError("branch " + path +
+                      " cannot be opened: " + std::strerror(branch.error().value()));
+    branches.push_back(std::move(*branch));
+  }
+  return std::make_shared<const BranchSet>(std::move(branches));
+}
+
+/// Whether this thread can take an id that is not its own, and come back. Root of a user namespace
+/// with one single user cannot: there are no others there.
+bool can_become_others(Backing& backing, const Identity& own) {
+  if (own.uid != 0) return false;
+  Identity other = own;
+  other.uid = 1;
+  other.gid = 1;
+  if (!backing.become(other, false)) return false;
+  if (const auto back = backing.become(own, true); !back)
+    throw std::system_error(back.error().value(), std::generic_category(),
+                            "cannot take the daemon's own user again");
+  return true;
+}
+
+class UnionFs final : public proto::Filesystem {
+ public:
+  UnionFs(Backing& backing, Settings& settings)
+      : random_(random_number()),
+        pool_(backing, settings, open_branches(backing, settings.branches),
+              Generation{random_number() | 1}, random_, *this) {}
+
+  ~UnionFs() override { UnionFs::stop(); }
+
+  // --- life
+  void want(proto::InitWants& wants) const override {
+    using proto::Feature;
+    for (const Feature feature :
+         {Feature::kAtomicOTrunc, Feature::kExportSupport, Feature::kDontMask,
+          Feature::kAutoInvalData, Feature::kDoReaddirplus, Feature::kReaddirplusAuto,
+          Feature::kHandleKillprivV2, Feature::kSetxattrExt, Feature::kCreateSuppGroup,
+          Feature::kHasExpireOnly})
+      wants.features.add(feature);
+  }
+
+  void start(const proto::InitAgreement& agreement, proto::KernelPort& port) override {
+    pool_.agreement = agreement;
+    pool_.port = &port;
+    pool_.own = pool_.backing.identity();
+    pool_.may_become = can_become_others(pool_.backing, pool_.own);
+  }
+
+  void thread_started() override {
+    auto done = pool_.backing.own_thread_state();
+    if (done) done = pool_.backing.become(pool_.own, true);
+    if (!done)
+      throw std::system_error(done.error().value(), std::generic_category(),
+                              "cannot give a thread its own umask");
+  }
+
+  void idle() noexcept override {
+    for (const auto& branch : *pool_.branches.snapshot()) branch->let_go();
+    let_go_of_listings(pool_);
+  }
+
+  void stop() noexcept override {
+    pool_.handles.clear();
+    pool_.nodes.clear();
+  }
+
+  // --- claims
+  void drop_lookup(NodeId node, std::uint64_t count) noexcept override {
+    pool_.nodes.forget(node, count);
+  }
+  void drop_handle(proto::HandleId handle) noexcept override { close_handle(pool_, handle); }
+
+  // --- for people
+  [[nodiscard]] std::string pool_path(NodeId node) const override {
+    NodeView view;
+    if (!pool_.nodes.view(node, view)) return "(unknown)";
+    if (!view.named) return "(unlinked)";
+    std::string path = "/";
+    path += view.path.view();
+    if (!view.directory) {
+      if (path.size() > 1) path += '/';
+      path += view.name();
+    }
+    return path;
+  }
+
+  void count(std::vector<proto::Counter>& into) const override {
+    const auto nodes = pool_.nodes.figures();
+    const auto& figures = pool_.figures;
+    const std::initializer_list<proto::Counter> all{
+        {"nodes", nodes.nodes},
+        {"edges", nodes.edges},
+        {"lookups", nodes.lookups},
+        {"holds", nodes.holds},
+        {"handles", pool_.handles.size()},
+        {"victims", nodes.victims},
+        {"node_bytes", nodes.bytes},
+        {"overdrawn", nodes.overdrawn},
+        {"demotions", figures.demotions.load(std::memory_order_relaxed)},
+        {"replays", figures.replays.load(std::memory_order_relaxed)},
+        {"descriptor_shortages", figures.descriptor_shortages.load(std::memory_order_relaxed)},
+        {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)}};
+    into.insert(into.end(), all);
+  }
+
+  // --- order
+  /// A file handle's id carries the lane of its branch; that of a directory, 0.
+  [[nodiscard]] std::uint32_t lane(const proto::RequestHeader&,
+                                   const proto::Request& request) const noexcept override {
+    const auto by_handle = [](const auto& in) -> std::uint32_t {
+      if constexpr (requires { in.handle_in; }) {
+        const std::uint32_t from = HandleTable::tag(in.handle_in);
+        return from == HandleTable::tag(in.handle_out) ? from : 0;
+      } else if constexpr (requires { in.handle.has_value(); }) {
+        return in.handle ? HandleTable::tag(*in.handle) : 0;
+      } else if constexpr (requires { in.handle; }) {
+        return HandleTable::tag(in.handle);
+      } else {
+        return 0;
+      }
+    };
+    return std::visit(by_handle, request);
+  }
+
+  // --- names
+  Result<proto::EntryReply> lookup(const Context& context,
+                                   const proto::LookupRequest& request) override {
+    return ops::lookup(pool_, context, request);
+  }
+  void forget(NodeId node, std::uint64_t count) noexcept override {
+    pool_.nodes.forget(node, count);
+  }
+  Result<proto::EntryReply> symlink(const Context& context,
+                                    const proto::SymlinkRequest& request) override {
+    return ops::symlink(pool_, context, request);
+  }
+  Result<proto::EntryReply> mknod(const Context& context,
+                                  const proto::MknodRequest& request) override {
+    return ops::mknod(pool_, context, request);
+  }
+  Result<proto::EntryReply> mkdir(const Context& context,
+                                  const proto::MkdirRequest& request) override {
+    return ops::mkdir(pool_, context, request);
+  }
+  Result<void> unlink(const Context& context, const proto::UnlinkRequest& request) override {
+    return ops::unlink(pool_, context, request);
+  }
+  Result<void> rmdir(const Context& context, const proto::RmdirRequest& request) override {
+    return ops::rmdir(pool_, context, request);
+  }
+  Result<void> rename(const Context& context, const proto::RenameRequest& request) override {
+    return ops::rename(pool_, context, request);
+  }
+  Result<proto::EntryReply> link(const Context& context,
+                                 const proto::LinkRequest& request) override {
+    return ops::link(pool_, context, request);
+  }
+
+  // --- attributes
+  Result<proto::AttrReply> getattr(const Context& context,
+                                   const proto::GetattrRequest& request) override {
+    return ops::getattr(pool_, context, request);
+  }
+  Result<proto::StatxReply> statx(const Context& context,
+                                  const proto::StatxRequest& request) override {
+    return ops::statx(pool_, context, request);
+  }
+  Result<proto::AttrReply> setattr(const Context& context,
+                                   const proto::SetattrRequest& request) override {
+    return ops::setattr(pool_, context, request);
+  }
+  Result<void> access(const Context& context, const proto::AccessRequest& request) override {
+    return ops::access(pool_, context, request);
+  }
+  Result<std::size_t> readlink(const Context& context, const proto::ReadlinkRequest&,
+                               std::span<std::byte> out) override {
+    return ops::readlink(pool_, context, out);
+  }
+  Result<proto::StatfsReply> statfs(const Context& context, const proto::StatfsRequest&) override {
+    return ops::statfs(pool_, context);
+  }
+  Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
+    return ops::setxattr(pool_, context, request);
+  }
+  Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
+                               std::span<std::byte> out) override {
+    return ops::getxattr(pool_, context, request, out);
+  }
+  Result<std::size_t> listxattr(const Context& context, const proto::ListxattrRequest& request,
+                                std::span<std::byte> out) override {
+    return ops::listxattr(pool_, context, request, out);
+  }
+  Result<void> removexattr(const Context& context,
+                           const proto::RemovexattrRequest& request) override {
+    return ops::removexattr(pool_, context, request);
+  }
+
+  // --- files
+  Result<proto::OpenReply> open(const Context& context,
+                                const proto::OpenRequest& request) override {
+    return ops::open(pool_, context, request);
+  }
+  Result<proto::CreateReply> create(const Context& context,
+                                    const proto::CreateRequest& request) override {
+    return ops::create(pool_, context, request);
+  }
+  Result<proto::CreateReply> tmpfile(const Context& context,
+                                     const proto::TmpfileRequest& request) override {
+    return ops::tmpfile(pool_, context, request);
+  }
+  Result<std::size_t> read(const Context& context, const proto::ReadRequest& request,
+                           std::span<std::byte> out) override {
+    return ops::read(pool_, context, request, out);
+  }
+  Result<std::uint32_t> write(const Context& context, const proto::WriteRequest& request) override {
+    return ops::write(pool_, context, request);
+  }
+  Result<void> flush(const Context& context, const proto::FlushRequest& request) override {
+    return ops::flush(pool_, context, request);
+  }
+  Result<void> release(const Context&, const proto::ReleaseRequest& request) override {
+    close_handle(pool_, request.handle);
+    return {};
+  }
+  Result<void> fsync(const Context& context, const proto::FsyncRequest& request) override {
+    return ops::fsync(pool_, context, request);
+  }
+  Result<void> fallocate(const Context& context, const proto::FallocateRequest& request) override {
+    return ops::fallocate(pool_, context, request);
+  }
+  Result<std::uint64_t> lseek(const Context& context, const proto::LseekRequest& request) override {
+    return ops::lseek(pool_, context, request);
+  }
+  Result<std::uint64_t> copy_file_range(const Context& context,
+                                        const proto::CopyFileRangeRequest& request) override {
+    return ops::copy_file_range(pool_, context, request);
+  }
+  Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
+                                  std::span<std::byte> out) override {
+    return ops::ioctl(pool_, context, request, out);
+  }
+  // Locks are the kernel's own while POSIX_LOCKS and FLOCK_LOCKS are not wanted: none of these
+  // comes.
+  Result<proto::LockReply> getlk(const Context&, const proto::GetlkRequest&) override {
+    return Errno{EOPNOTSUPP};
+  }
+  Result<void> setlk(const Context&, const proto::SetlkRequest&) override {
+    return Errno{EOPNOTSUPP};
+  }
+  void setlkw(const Context&, const proto::SetlkwRequest&, proto::Reply<void> reply) override {
+    reply.answer(Errno{EOPNOTSUPP});
+  }
+
+  // --- directories
+  Result<proto::OpenReply> opendir(const Context& context,
+                                   const proto::OpendirRequest& request) override {
+    return ops::opendir(pool_, context, request);
+  }
+  Result<void> readdir(const Context& context, const proto::ReaddirRequest& request,
+                       proto::DirentPacker& out) override {
+    return ops::readdir(pool_, context, request, out);
+  }
+  Result<void> readdirplus(const Context& context, const proto::ReaddirplusRequest& request,
+                           proto::DirentPlusPacker& out) override {
+    return ops::readdirplus(pool_, context, request, out);
+  }
+  Result<void> releasedir(const Context&, const proto::ReleasedirRequest& request) override {
+    close_handle(pool_, request.handle);
+    return {};
+  }
+  Result<void> fsyncdir(const Context& context, const proto::FsyncdirRequest& request) override {
+    return ops::fsyncdir(pool_, context, request);
+  }
+  /// sync(2) reaches the branches' file systems by itself, and syncfs(2) is only sent to mounts of
+  /// other kinds than ours.
+  Result<void> syncfs(const Context&, const proto::SyncfsRequest&) override { return {}; }
+
+ private:
+  SharedRandom random_;
+  Pool pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<proto::Filesystem> make_union_fs(Backing& backing, Settings& settings) {
+  return std::make_unique<UnionFs>(backing, settings);
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,85 @@
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "ops/locate.hpp"
+#include "ops/operations.hpp"
+
+namespace bough::ops {
+namespace {
+
+constexpr std::uint32_t kSetGid = 02000;
+constexpr std::uint32_t kPermissionBits = 07777;
+
+/// A set ACL takes the set-group-id bit with it when its setter is not of the group (SETXATTR_EXT).
+Result<void> clear_set_gid(Pool& pool, int path_fd) {
+  const auto stat = pool.backing.stat(path_fd);
+  if (!stat) return stat.error();
+  if ((stat->mode & kSetGid) == 0) return {};
+  return pool.backing.chmod(path_fd, stat->mode & kPermissionBits & ~kSetGid);
+}
+
+/// What listxattr(2) hides from users without CAP_SYS_ADMIN; the daemon has it, they do not.
+bool hidden_from_users(std::string_view name) noexcept {
+  return name.starts_with("trusted.");
+}
+
+std::size_t drop_hidden(std::span<std::byte> names) noexcept {
+  char* const begin = reinterpret_cast<char*>(names.data());
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t length = ::strnlen(begin + at, names.size() - at) + 1;
+    const std::size_t whole = std::min(length, names.size() - at);
+    if (!hidden_from_users(std::string_view(begin + at, whole - 1))) {
+      std::memmove(begin + kept, begin + at, whole);
+      kept += whole;
+    }
+    at += whole;
+  }
+  return kept;
+}
+
+}  // namespace
+
+Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrRequest& request) {
+  auto subject = find_subject(pool, context.node);
+  if (!subject) return subject.error();
+  note_branch(context, pool, subject->own.branch);
+  return subject->apply([&](NodeFile& file) -> Result<void> {
+    const auto done =
+        pool.backing.set_xattr(file.fd(), request.name.data(), request.value, request.flags);
+    if (!done || !request.acl_kill_sgid) return done;
+    return clear_set_gid(pool, file.fd());
+  });
+}
+
+Result<std::size_t> getxattr(Pool& pool, const Context& context,
+                             const proto::GetxattrRequest& request, std::span<std::byte> out) {
+  const auto file = reach(pool, context.node);
+  if (!file) return file.error();
+  note_branch(context, pool, file->branch);
+  return pool.backing.get_xattr(file->fd(), request.name.data(),
+                                out.first(std::min<std::size_t>(out.size(), request.size)));
+}
+
+Result<std::size_t> listxattr(Pool& pool, const Context& context,
+                              const proto::ListxattrRequest& request, std::span<std::byte> out) {
+  const auto file = reach(pool, context.node);
+  if (!file) return file.error();
+  note_branch(context, pool, file->branch);
+  out = out.first(std::min<std::size_t>(out.size(), request.size));
+  const auto size = pool.backing.list_xattr(file->fd(), out);
+  if (!size || out.empty() || context.uid == 0) return size;
+  return drop_hidden(out.first(*size));
+}
+
+Result<void> removexattr(Pool& pool, const Context& context,
+                         const proto::RemovexattrRequest& request) {
+  auto subject = find_subject(pool, context.node);
+  if (!subject) return subject.error();
+  note_branch(context, pool, subject->own.branch);
+  return subject->apply(
+      [&](NodeFile& file) { return pool.backing.remove_xattr(file.fd(), request.name.data()); });
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,126 @@
+#include "ops/branch_set.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "test/ops/small_pool.hpp"
+
+using namespace bough::ops;
+using bough::test::SmallPool;
+using bough::test::TempDir;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Ground {
+  TempDir top;
+  std::string base = fs::canonical(top.path()).string();
+
+  Ground() {
+    for (const char* name : {"a", "b", "c", "x=y", "with space"})
+      fs::create_directory(top.path() / name);
+    std::ofstream(top.path() / "file") << "x";
+    fs::create_directory_symlink("a", top.path() / "link");
+  }
+  [[nodiscard]] std::vector<BranchSpec> good(const std::string& text) const {
+    std::string error;
+    auto specs = parse_branches(text, error);
+    INFO(text << ": " << error);
+    CHECK(error.empty());
+    CHECK_FALSE(specs.empty());
+    return specs;
+  }
+  [[nodiscard]] std::string bad(const std::string& text) const {
+    std::string error;
+    CHECK(parse_branches(text, error).empty());
+    INFO(text);
+    CHECK_FALSE(error.empty());
+    CHECK(error.find('\n') == std::string::npos);
+    return error;
+  }
+  [[nodiscard]] std::vector<std::string> paths(const std::string& text) const {
+    std::vector<std::string> names;
+    for (const BranchSpec& spec : good(text)) names.push_back(spec.path.substr(base.size()));
+    return names;
+  }
+};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("branches are listed in order, with mode and minimum free space") {
+  const Ground g;
+  const auto specs =
+      g.good(g.base + "/b:" + g.base + "/a=RO:" + g.base + "/c=NC,4g:" + g.base + "/x=y=RW,500M");
+  REQUIRE(specs.size() == 4);
+  CHECK(specs[0].path == g.base + "/b");
+  CHECK(specs[0].mode == BranchMode::kReadWrite);
+  CHECK_FALSE(specs[0].min_free.has_value());
+  CHECK(specs[1].mode == BranchMode::kReadOnly);
+  CHECK(specs[2].mode == BranchMode::kNoCreate);
+  CHECK(specs[2].min_free == std::uint64_t{4} << 30U);
+  CHECK(specs[3].path == g.base + "/x=y");
+  CHECK(specs[3].min_free == std::uint64_t{500} << 20U);
+}
+
+TEST_CASE("patterns and braces mean directories, sorted; paths come out real") {
+  const Ground g;
+  CHECK(g.paths(g.base + "/[abc]") == Names{"/a", "/b", "/c"});
+  CHECK(g.paths(g.base + "/{c,a}") == Names{"/c", "/a"});
+  CHECK(g.paths(g.base + "/{b,{a,c}}") == Names{"/b", "/a", "/c"});
+  fs::create_directory(g.top.path() / "fine");
+  CHECK(g.paths(g.base + "/fi*") == Names{"/fine"});
+  CHECK(g.paths(g.base + "/link") == Names{"/a"});
+  CHECK(g.paths(g.base + "/./a/../b/") == Names{"/b"});
+  CHECK(g.paths(g.base + "/with space") == Names{"/with space"});
+  CHECK(g.paths(g.base + "/a:" + g.base + "/a") == Names{"/a", "/a"});
+  for (const BranchSpec& spec : g.good(g.base + "/?=RO,1k")) {
+    CHECK(spec.mode == BranchMode::kReadOnly);
+    CHECK(spec.min_free == 1024);
+  }
+}
+
+TEST_CASE("a directory whose name looks like a pattern is meant literally") {
+  const Ground g;
+  fs::create_directory(g.top.path() / "[a]");
+  fs::create_directory(g.top.path() / "{a,b}");
+  CHECK(g.paths(g.base + "/[a]") == Names{"/[a]"});
+  CHECK(g.paths(g.base + "/{a,b}") == Names{"/{a,b}"});
+}
+
+TEST_CASE("every mistake names the element and the remedy") {
+  const Ground g;
+  CHECK(has(g.bad(g.base + "/a:" + g.base + "/missing"), g.base + "/missing does not exist"));
+  CHECK(has(g.bad(g.base + "/{a,missing}"), g.base + "/missing does not exist"));
+  CHECK(has(g.bad(g.base + "/z*"), g.base + "/z* matches no directory"));
+  CHECK(has(g.bad(g.base + "/file"), g.base + "/file is not a directory"));
+  CHECK(has(g.bad(g.base + "/file/x"), "does not exist"));
+  CHECK(has(g.bad(g.base + "/a=rw"), "\"rw\""));
+  CHECK(has(g.bad(g.base + "/a="), "RW, RO or NC"));
+  CHECK(has(g.bad(g.base + "/x=y"), "needs a mode"));
+  CHECK(has(g.bad(g.base + "/a=RW,"), "500M"));
+  CHECK(has(g.bad(g.base + "/a=RW,1M,2"), "\"1M,2\""));
+  CHECK(has(g.bad(g.base + "/a=RW,5Kfoo"), "\"5Kfoo\""));
+  CHECK(has(g.bad(g.base + "/a=RW,-1"), "\"-1\""));
+  CHECK(has(g.bad(g.base + "/a::" + g.base + "/b"), "without a path"));
+  CHECK(has(g.bad(g.base + "/a:"), "without a path"));
+  CHECK(has(g.bad("=RO"), "without a path"));
+  CHECK(has(g.bad(""), "at least one"));
+}
+
+TEST_CASE("a branch is found by its number, whatever its place") {
+  const SmallPool pool({"RW", "RO", "NC"});
+  const auto set = pool.pool.branches.snapshot();
+  REQUIRE(set->size() == 3);
+  CHECK(set->by_id(2) == &(*set)[1]);
+  CHECK(set->by_id(4) == nullptr);
+  CHECK((*set)[1].mode() == BranchMode::kReadOnly);
+  CHECK((*set)[2].mode() == BranchMode::kNoCreate);
+}

@@ -1,0 +1,84 @@
+#include <doctest/doctest.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include <filesystem>
+
+#include "test/support/pool_fixture.hpp"
+
+using namespace bough;
+using proto::kRootNode;
+using test::Call;
+using test::FaultyBacking;
+using test::PoolFixture;
+
+namespace {
+
+struct statvfs native(const std::filesystem::path& path) {
+  struct statvfs result {};
+  REQUIRE(::statvfs(path.c_str(), &result) == 0);
+  return result;
+}
+
+/// A file system of its own on a branch, from before the pool is made until after it is gone.
+class Tmpfs {
+ public:
+  explicit Tmpfs(std::filesystem::path at, const char* options) : at_(std::move(at)) {
+    std::filesystem::create_directories(at_);
+    REQUIRE(::mount("tmpfs", at_.c_str(), "tmpfs", MS_NOSUID, options) == 0);
+  }
+  ~Tmpfs() { ::umount2(at_.c_str(), MNT_DETACH); }
+  Tmpfs(const Tmpfs&) = delete;
+  Tmpfs& operator=(const Tmpfs&) = delete;
+
+ private:
+  std::filesystem::path at_;
+};
+
+}  // namespace
+
+TEST_CASE("statfs: two branches of one file system count once") {
+  PoolFixture pool({"RW", "RW"});
+  const auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+  REQUIRE(reply.has_value());
+  const auto expected = native(pool.branch(0));
+  CHECK(reply->blocks == expected.f_blocks);
+  CHECK(reply->files == expected.f_files);
+  CHECK(reply->fragment_size == expected.f_frsize);
+  CHECK(reply->block_size == expected.f_bsize);
+  CHECK(reply->name_max == expected.f_namemax);
+  CHECK(reply->blocks_available <= reply->blocks_free);
+  CHECK(reply->blocks_free <= reply->blocks);
+}
+
+TEST_CASE("statfs: file systems add up") {
+  test::TempDir other;
+  const Tmpfs mounted(other.path() / "disk", "size=8m,nr_inodes=1000");
+  PoolFixture pool({"RW"}, {}, [&](ops::Settings& settings) {
+    settings.branches += ":" + (other.path() / "disk").string();
+  });
+  const auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+  REQUIRE(reply.has_value());
+  const auto first = native(pool.branch(0));
+  CHECK(reply->blocks * reply->fragment_size == first.f_blocks * first.f_frsize + (8U << 20));
+  CHECK(reply->files == first.f_files + 1000);
+  CHECK(reply->name_max == 255);
+}
+
+TEST_CASE("statfs: a branch that does not answer is left out; none at all is all zero") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW"}, test::with_faults(faults));
+  faults->fail({Call::kStatfs, 1, 1, {}}, EIO);
+  auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+  REQUIRE(reply.has_value());
+  CHECK(reply->blocks == native(pool.branch(0)).f_blocks);
+  faults->reset();
+  faults->fail({Call::kStatfs, 1, FaultyBacking::kAlways, {}}, EIO);
+  reply = pool.fs().statfs(pool.as(kRootNode), {});
+  REQUIRE(reply.has_value());
+  CHECK(reply->blocks == 0);
+  faults->reset();
+  test::fail_each_call(pool, *faults, EIO, [&] {
+    return pool.fs().statfs(pool.as(kRootNode), {}).has_value() ? 0 : EINVAL;
+  });
+}

@@ -1,0 +1,161 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/backing.hpp"
+
+namespace bough::test {
+
+/// One for each member of Backing, and kAny for all of them.
+enum class Call : std::uint8_t {
+  kOpenRoot,
+  kOpenDirectory,
+  kOpenAt,
+  kReopen,
+  kOpenUnnamed,
+  kStatAt,
+  kStat,
+  kStatfs,
+  kReadlink,
+  kList,
+  kMkdirAt,
+  kMknodAt,
+  kSymlinkAt,
+  kLinkFd,
+  kUnlinkAt,
+  kRmdirAt,
+  kRenameAt,
+  kChmod,
+  kChown,
+  kSetTimes,
+  kTruncate,
+  kGetXattr,
+  kListXattr,
+  kSetXattr,
+  kRemoveXattr,
+  kControl,
+  kRead,
+  kWrite,
+  kSync,
+  kFlush,
+  kAllocate,
+  kSeek,
+  kCopyRange,
+  kOwnThreadState,
+  kIdentity,
+  kBecome,
+  kAny,
+};
+
+/// A real backing with faults put in front of it. A call counts from 1 since the rule was added;
+/// rules are tried in the order in which they were added, and each that matches acts. A failed call
+/// never reaches the kernel. Any thread; the hooks run on the calling one, without a lock.
+class FaultyBacking final : public ops::Backing {
+ public:
+  explicit FaultyBacking(ops::Backing& real) : real_(real) {}
+
+  /// Which calls a rule is about.
+  struct When {
+    Call call = Call::kAny;
+    /// The first call that it acts on, and on how many.
+    std::uint64_t nth = 1;
+    std::uint64_t times = 1;
+    /// Only calls whose (first) descriptor, or path, lies at or below this real path; empty: all.
+    std::string below{};
+  };
+  static constexpr std::uint64_t kAlways = UINT64_MAX;
+
+  void fail(When when, int error);
+  void delay(When when, std::chrono::milliseconds time);
+  /// At most `most` bytes are asked of the kernel: read, write, copy_range, list.
+  void shorten(When when, std::size_t most);
+  /// Runs before the call, so that somebody else's change comes in between.
+  void before(When when, std::function<void()> hook);
+  /// Forgets the rules and sets all counts to 0.
+  void reset();
+
+  [[nodiscard]] std::uint64_t calls(Call call) const;
+  /// How many calls the rules made fail.
+  [[nodiscard]] std::uint64_t failures() const;
+
+  ops::Result<ops::Fd> open_root(const std::string& path) override;
+  ops::Result<ops::Fd> open_directory(int root, std::string_view path, int flags,
+                                      bool follow) override;
+  ops::Result<ops::Fd> open_at(int dir, const char* name, int flags, std::uint32_t mode) override;
+  ops::Result<ops::Fd> reopen(int path_fd, int flags) override;
+  ops::Result<ops::Fd> open_unnamed(int dir, int flags, std::uint32_t mode) override;
+  ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;
+  ops::Result<ops::FileStat> stat(int path_fd) override;
+  ops::Result<ops::FsStat> statfs(int path_fd) override;
+  ops::Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) override;
+  ops::Result<std::size_t> list(int fd, std::span<std::byte> out) override;
+  ops::Result<void> mkdir_at(int dir, const char* name, std::uint32_t mode) override;
+  ops::Result<void> mknod_at(int dir, const char* name, std::uint32_t mode,
+                             std::uint32_t rdev) override;
+  ops::Result<void> symlink_at(const char* target, int dir, const char* name) override;
+  ops::Result<void> link_fd(int path_fd, int dir, const char* name) override;
+  ops::Result<void> unlink_at(int dir, const char* name) override;
+  ops::Result<void> rmdir_at(int dir, const char* name) override;
+  ops::Result<void> rename_at(int old_dir, const char* old_name, int new_dir, const char* new_name,
+                              std::uint32_t flags) override;
+  ops::Result<void> chmod(int path_fd, std::uint32_t mode) override;
+  ops::Result<void> chown(int path_fd, std::uint32_t uid, std::uint32_t gid) override;
+  ops::Result<void> set_times(int path_fd, const ops::TimesChange& times) override;
+  ops::Result<void> truncate(int fd, std::uint64_t size) override;
+  ops::Result<std::size_t> get_xattr(int path_fd, const char* name,
+                                     std::span<std::byte> out) override;
+  ops::Result<std::size_t> list_xattr(int path_fd, std::span<std::byte> out) override;
+  ops::Result<void> set_xattr(int path_fd, const char* name, std::span<const std::byte> value,
+                              std::uint32_t flags) override;
+  ops::Result<void> remove_xattr(int path_fd, const char* name) override;
+  ops::Result<int> control(int fd, std::uint32_t command, std::span<std::byte> argument) override;
+  ops::Result<std::size_t> read(int fd, std::span<std::byte> out, std::uint64_t offset) override;
+  ops::Result<std::size_t> write(int fd, std::span<const std::byte> data, std::uint64_t offset,
+                                 bool append) override;
+  ops::Result<void> sync(int fd, bool data_only) override;
+  ops::Result<void> flush(int fd) override;
+  ops::Result<void> allocate(int fd, std::uint32_t mode, std::uint64_t offset,
+                             std::uint64_t length) override;
+  ops::Result<std::uint64_t> seek(int fd, std::uint64_t offset, std::uint32_t whence) override;
+  ops::Result<std::size_t> copy_range(int in, std::uint64_t in_offset, int out,
+                                      std::uint64_t out_offset, std::size_t length) override;
+  ops::Result<void> own_thread_state() override;
+  ops::Identity identity() override;
+  ops::Result<void> become(const ops::Identity& who, bool keep_dac) override;
+
+ private:
+  struct Rule {
+    When when;
+    std::uint64_t seen = 0;
+    std::optional<int> error;
+    std::chrono::milliseconds delay{0};
+    std::optional<std::size_t> most;
+    std::function<void()> hook;
+  };
+  /// What the rules want of one call.
+  struct Verdict {
+    std::optional<ops::Errno> error;
+    std::size_t most = SIZE_MAX;
+  };
+
+  void add(Rule rule);
+  Verdict enter(Call call, int fd, const std::string* path = nullptr);
+  template <class Run>
+  auto pass(Call call, int fd, Run run) -> decltype(run(std::size_t{}));
+
+  ops::Backing& real_;
+  mutable std::mutex mutex_;
+  std::vector<Rule> rules_;
+  std::array<std::uint64_t, static_cast<std::size_t>(Call::kAny) + 1> counts_{};
+  std::uint64_t failures_ = 0;
+};
+
+}  // namespace bough::test
