@@ -1,0 +1,248 @@
+#include "session/mount.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "session/fusermount.hpp"
+#include "session/mount_table.hpp"
+
+namespace bough::session {
+namespace {
+
+constexpr const char* kDevice = "/dev/fuse";
+
+std::string type_name() {
+  return std::string("fuse.") + kMountSubtype;
+}
+
+/// Whether mount(2) may be asked: root, root of a user namespace, or anybody who was given the
+/// right.
+bool may_mount() noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) return ::geteuid() == 0;
+  return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
+/// N of "/dev/fd/N".
+std::optional<int> given_descriptor(std::string_view target) {
+  constexpr std::string_view prefix = "/dev/fd/";
+  if (target.substr(0, prefix.size()) != prefix) return std::nullopt;
+  const std::string_view digits = target.substr(prefix.size());
+  int fd = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), fd);
+  if (error != std::errc{} || end != digits.data() + digits.size() || fd < 0) return std::nullopt;
+  return fd;
+}
+
+std::string resolve(const std::string& path) {
+  std::array<char, PATH_MAX> out{};
+  if (::realpath(path.c_str(), out.data()) == nullptr) return {};
+  return out.data();
+}
+
+/// The absolute path of something that cannot be looked at itself: its parent's, and its name.
+std::string resolve_by_parent(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const std::size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (name.empty() || name == "." || name == "..") return {};
+  const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  std::string resolved = resolve(parent);
+  if (resolved.empty()) return {};
+  if (resolved.back() != '/') resolved += '/';
+  return resolved + name;
+}
+
+/// A pool whose daemon died stands at `target` and makes every look at it fail.
+void clear_dead_mount(const std::string& target) {
+  const std::string path = resolve_by_parent(target);
+  const auto entry = path.empty() ? std::nullopt : mount_at(path);
+  if (!entry || entry->type != type_name())
+    throw MountError("mount point " + target + " holds a dead mount of type " +
+                     (entry ? entry->type : "unknown") + ": unmount it first (umount -l " + target +
+                     ')');
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  const Fusermount helper = Fusermount::find();
+  if (helper.exists() && helper.unmount(path)) return;
+  throw MountError("cannot clear the dead pool at " + target + ": " + std::strerror(errno) +
+                   "; try umount -l " + target + " as root");
+}
+
+/// The directory to mount on, absolute and free of symbolic links.
+std::string prepare_target(const std::string& target) {
+  struct stat info {};
+  int error = ::stat(target.c_str(), &info) == 0 ? 0 : errno;
+  if (error == ENOTCONN) {
+    clear_dead_mount(target);
+    error = ::stat(target.c_str(), &info) == 0 ? 0 : errno;
+  }
+  if (error == ENOENT)
+    throw MountError("mount point " + target + " does not exist: create it with mkdir");
+  if (error != 0) throw MountError("mount point " + target + ": " + std::strerror(error));
+  if (!S_ISDIR(info.st_mode))
+    throw MountError("mount point " + target + " is not a directory: name a directory");
+  std::string resolved = resolve(target);
+  if (resolved.empty()) throw MountError("mount point " + target + ": " + std::strerror(errno));
+  return resolved;
+}
+
+[[noreturn]] void device_error(int error) {
+  if (error == ENOENT || error == ENODEV || error == ENXIO)
+    throw MountError("/dev/fuse is missing: load the kernel module with modprobe fuse");
+  throw MountError(std::string("cannot open /dev/fuse: ") + std::strerror(error) +
+                   "; its mode has to let this user read and write it (chmod 666 /dev/fuse)");
+}
+
+std::string kernel_options(const MountOptions& options) {
+  std::string text;
+  if (options.default_permissions) text += ",default_permissions";
+  if (options.allow_other) text += ",allow_other";
+  if (options.max_read != 0) text += ",max_read=" + std::to_string(options.max_read);
+  for (const std::string& extra : options.extra) text += ',' + extra;
+  return text;
+}
+
+Fd mount_by_syscall(const MountOptions& options, const std::string& target) {
+  Fd device(::open(kDevice, O_RDWR | O_CLOEXEC));
+  if (!device) device_error(errno);
+  const std::string data = "fd=" + std::to_string(device.get()) +
+                           ",rootmode=40000,user_id=" + std::to_string(::getuid()) +
+                           ",group_id=" + std::to_string(::getgid()) + kernel_options(options);
+  // mount(2) would cut a longer text short without a word.
+  if (data.size() >= 4095) throw MountError("the mount options are too long for one mount(2)");
+  if (::mount(options.source.c_str(), target.c_str(), type_name().c_str(), options.flags,
+              data.c_str()) == 0)
+    return device;
+  const int error = errno;
+  if (error == ENODEV)
+    throw MountError("the kernel has no FUSE: load the module with modprobe fuse");
+  if (error == EPERM)
+    throw MountError("mounting on " + target +
+                     " is not permitted here: it takes CAP_SYS_ADMIN, and /dev/fuse opened in the "
+                     "same user namespace");
+  if (error == EINVAL)
+    throw MountError("the kernel refuses the mount options (" + data + ") for " + target);
+  throw MountError("cannot mount on " + target + ": " + std::strerror(error));
+}
+
+/// A value inside fusermount3's comma-separated list.
+std::string escape(std::string_view value) {
+  std::string text;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+std::string helper_options(const MountOptions& options) {
+  constexpr std::array<std::pair<unsigned long, const char*>, 8> names{{
+      {MS_RDONLY, "ro"},
+      {MS_NOSUID, "nosuid"},
+      {MS_NODEV, "nodev"},
+      {MS_NOEXEC, "noexec"},
+      {MS_NOATIME, "noatime"},
+      {MS_NODIRATIME, "nodiratime"},
+      {MS_SYNCHRONOUS, "sync"},
+      {MS_DIRSYNC, "dirsync"},
+  }};
+  std::string text = "fsname=" + escape(options.source) + ",subtype=" + escape(kMountSubtype);
+  for (const auto& [flag, name] : names)
+    if ((options.flags & flag) != 0) text += std::string(",") + name;
+  return text + kernel_options(options);
+}
+
+Fd mount_by_helper(const MountOptions& options, const std::string& target) {
+  const Fusermount helper = Fusermount::find();
+  if (!helper.exists())
+    throw MountError(
+        "only root may mount by itself, and fusermount3 is missing: install the package fuse3");
+  try {
+    Fusermount::Outcome outcome = helper.mount(helper_options(options), target);
+    if (outcome.device) return std::move(outcome.device);
+    if (options.allow_other && outcome.complaint.find("user_allow_other") != std::string::npos)
+      throw MountError(
+          "allow_other is refused to ordinary users: add the line user_allow_other to "
+          "/etc/fuse.conf");
+    if (::access(kDevice, F_OK) != 0) device_error(errno);
+    std::string complaint = outcome.complaint;
+    for (char& c : complaint)
+      if (c == '\n') c = ' ';
+    throw MountError("cannot mount on " + target + ": " + complaint);
+  } catch (const std::system_error& error) {
+    throw MountError(std::string("cannot run fusermount3: ") + error.what());
+  }
+}
+
+}  // namespace
+
+Mount Mount::attach(const MountOptions& options) {
+  if (const auto fd = given_descriptor(options.target)) {
+    if (::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
+      throw MountError(options.target +
+                       " is no open descriptor: it has to be a mounted FUSE device");
+    return {Fd(*fd), options.target, How::kNothing};
+  }
+  std::string target = prepare_target(options.target);
+  const bool direct = may_mount();
+  Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);
+  const auto entry = mount_at(target);
+  Mount mount(std::move(device), std::move(target), direct ? How::kSyscall : How::kHelper);
+  if (entry) mount.id_ = entry->id;
+  return mount;
+}
+
+bool Mount::in_place() const {
+  pollfd entry{device_.get(), POLLOUT, 0};
+  if (::poll(&entry, 1, 0) <= 0 || (entry.revents & POLLERR) == 0) return true;
+  // The connection is gone: unmounted, and the path may name another mount now; or aborted, and the
+  // dead mount is still there.
+  const auto now = mount_at(target_);
+  return now && now->type == type_name() && now->id == id_;
+}
+
+void Mount::unmount() noexcept try {
+  const How how = std::exchange(how_, How::kNothing);
+  if (how == How::kNothing || !device_ || !in_place()) return;
+  if (how == How::kSyscall) {
+    ::umount2(target_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    return;
+  }
+  const Fusermount helper = Fusermount::find();
+  if (helper.exists()) helper.unmount(target_);
+} catch (const std::exception&) {
+  // Out of memory: the mount stays, dead, and the next one on this point clears it.
+}
+
+void Mount::write_back() const noexcept {
+  if (how_ == How::kNothing || !device_) return;
+  const Fd root(::open(target_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!root) return;
+  // Another mount may cover ours by now: its data is not ours to wait for.
+  const auto now = mount_at(target_);
+  if (!now || now->id != id_) return;
+  ::syncfs(root.get());
+}
+
+void Mount::abandon() noexcept {
+  how_ = How::kNothing;
+  device_.reset();
+}
+
+}  // namespace bough::session

@@ -1,0 +1,59 @@
+#include "session/mount_table.hpp"
+
+#include <fstream>
+#include <sstream>
+
+namespace bough::session {
+namespace {
+
+/// mountinfo writes blank, tab, newline and backslash as three octal digits.
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && text[i + 1] >= '0' && text[i + 1] <= '3') {
+      plain += static_cast<char>(((text[i + 1] - '0') << 6) | ((text[i + 2] - '0') << 3) |
+                                 (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+std::string_view next_field(std::string_view& line) {
+  const std::size_t end = std::min(line.find(' '), line.size());
+  const std::string_view field = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return field;
+}
+
+}  // namespace
+
+std::optional<MountEntry> mount_at(std::string_view mountinfo, std::string_view path) {
+  std::optional<MountEntry> found;
+  while (!mountinfo.empty()) {
+    const std::size_t end = std::min(mountinfo.find('\n'), mountinfo.size());
+    std::string_view line = mountinfo.substr(0, end);
+    mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
+    // id, parent, device, root, mount point, options, optional fields up to "-", type, source, …
+    const std::string_view id = next_field(line);
+    for (int skipped = 0; skipped < 3; ++skipped) next_field(line);
+    if (unescape(next_field(line)) != path) continue;
+    const std::size_t dash = line.find(" - ");
+    if (dash == std::string_view::npos) continue;
+    line.remove_prefix(dash + 3);
+    // Later lines are mounted over earlier ones.
+    found = MountEntry{std::string(id), std::string(next_field(line))};
+  }
+  return found;
+}
+
+std::optional<MountEntry> mount_at(std::string_view path) {
+  std::ifstream file("/proc/self/mountinfo");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return mount_at(text.str(), path);
+}
+
+}  // namespace bough::session

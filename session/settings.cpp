@@ -1,0 +1,73 @@
+#include "session/settings.hpp"
+
+#include <charconv>
+#include <string_view>
+
+namespace bough::session {
+namespace {
+
+proto::Setting number(std::string name, std::vector<std::string> aliases, std::uint32_t& value,
+                      std::uint32_t low, std::uint32_t high, std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.aliases = std::move(aliases);
+  row.group = "Connection";
+  row.form = "N";
+  row.fallback = std::to_string(value);
+  row.help = std::move(help);
+  row.set = [&value, low, high](std::string_view text) -> std::string {
+    std::uint32_t parsed = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+    if (error != std::errc{} || end != text.data() + text.size() || parsed < low || parsed > high)
+      return "wants a number from " + std::to_string(low) + " to " + std::to_string(high);
+    value = parsed;
+    return {};
+  };
+  row.get = [&value] { return std::to_string(value); };
+  return row;
+}
+
+}  // namespace
+
+std::vector<proto::Setting> settings_table(Settings& settings) {
+  std::vector<proto::Setting> rows;
+  rows.push_back(number("threads", {"max-threads"}, settings.threads, 1, 512,
+                        "threads that may wait for a branch at once"));
+  rows.push_back(number("max-background", {"max_background"}, settings.max_background, 1, 65535,
+                        "readahead, writeback and RELEASE requests before the kernel throttles"));
+  rows.push_back(number("congestion-threshold", {"congestion_threshold"},
+                        settings.congestion_threshold, 0, 65535,
+                        "background requests at which readahead is left out; 0: 3/4 of "
+                        "max-background"));
+
+  proto::Setting debug;
+  debug.name = "debug";
+  debug.aliases = {"d"};
+  debug.group = "Connection";
+  debug.form = "BOOL";
+  debug.fallback = "false";
+  debug.help = "print one line a request on standard error";
+  debug.bare = "true";
+  debug.set = [&settings](std::string_view text) -> std::string {
+    if (text != "true" && text != "false") return "wants true or false";
+    settings.debug = text == "true";
+    return {};
+  };
+  debug.get = [&settings] { return std::string(settings.debug ? "true" : "false"); };
+  rows.push_back(std::move(debug));
+
+  proto::Setting trace;
+  trace.name = "trace";
+  trace.group = "Connection";
+  trace.form = "PATH";
+  trace.help = "append one line a request to this file, which must lie outside the pool";
+  trace.set = [&settings](std::string_view text) -> std::string {
+    settings.trace = text;
+    return {};
+  };
+  trace.get = [&settings] { return settings.trace; };
+  rows.push_back(std::move(trace));
+  return rows;
+}
+
+}  // namespace bough::session

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proto/setting.hpp"
+
+namespace bough::session {
+
+/// What a user may choose about one connection. A plain value: read when the session starts, not
+/// watched afterwards.
+struct Settings {
+  /// Threads that may be inside a branch call at once; one more serves FORGET and INTERRUPT when
+  /// all of them are. 1 to 512.
+  std::uint32_t threads = 32;
+  /// Requests that the kernel sends without a waiting caller (readahead, writeback, asynchronous
+  /// direct I/O) before it throttles. 1 to 65535.
+  std::uint32_t max_background = 128;
+  /// 0: three quarters of max_background.
+  std::uint32_t congestion_threshold = 0;
+  /// A trace line a request on stderr.
+  bool debug = false;
+  /// A trace line a request, appended to this file; empty: none.
+  std::string trace;
+};
+
+/// The rows of the option table that are bound to `settings`, which must outlive them.
+[[nodiscard]] std::vector<proto::Setting> settings_table(Settings& settings);
+
+}  // namespace bough::session

@@ -1,0 +1,269 @@
+#include "session/worker.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+
+#include "proto/filesystem.hpp"
+#include "session/connection.hpp"
+#include "session/device.hpp"
+#include "session/thread.hpp"
+
+namespace bough::session {
+namespace {
+
+namespace asio = boost::asio;
+
+/// How long reading is tried again (about 0.3 µs each) before a worker sleeps: what waking it on
+/// another core would cost.
+constexpr std::chrono::microseconds kTrial{50};
+constexpr int kSpinTrust = 16;
+/// What a request costs that came after the time was over: the client had waited for our core.
+constexpr int kLatePenalty = 4;
+/// With no trust left, one wait in so many is preceded by tries all the same.
+constexpr unsigned kSpinProbe = 64;
+/// Failed reads with no message between them, after which the device is given up.
+constexpr unsigned kFailuresInRow = 100;
+
+}  // namespace
+
+/// The readiness of one descriptor, waited for by one thread.
+struct Worker::Reactor {
+  explicit Reactor(int fd) : io(1), guard(io.get_executor()), descriptor(io, fd) {}
+  // The descriptor is the device's to close.
+  ~Reactor() { descriptor.release(); }
+
+  /// Until a message may be there or somebody nudges.
+  void wait_readable() {
+    if (!waiting) {
+      waiting = true;
+      descriptor.async_wait(asio::posix::descriptor_base::wait_read,
+                            [this](const boost::system::error_code&) { waiting = false; });
+    }
+    io.run_one();
+  }
+  /// Until somebody nudges: messages wake other workers only.
+  void wait_nudged() {
+    if (waiting) {
+      descriptor.cancel();
+      while (waiting) io.run_one();
+      return;
+    }
+    io.run_one();
+  }
+
+  asio::io_context io;
+  asio::executor_work_guard<asio::io_context::executor_type> guard;
+  asio::posix::stream_descriptor descriptor;
+  bool waiting = false;
+};
+
+Worker::Worker(std::shared_ptr<Connection> connection, CrewState& crew,
+               std::shared_ptr<Device> device, std::size_t slot, Role role)
+    : connection_(std::move(connection)),
+      crew_(crew),
+      device_(std::move(device)),
+      role_(role),
+      buffers_(connection_->agreement.max_payload()),
+      dispatcher_(connection_, connection_->inflight.slot(slot), counters_, buffers_),
+      reactor_(std::make_unique<Reactor>(device_->fd())),
+      spin_trust_(kSpinTrust) {}
+
+Worker::~Worker() = default;
+
+void Worker::start() {
+  crew_.running.fetch_add(1);
+  const int error = start_thread(
+      thread_,
+      [](void* self) -> void* {
+        static_cast<Worker*>(self)->run();
+        return nullptr;
+      },
+      this);
+  if (error != 0) {
+    crew_.running.fetch_sub(1);
+    throw std::system_error(error, std::generic_category(), "worker thread");
+  }
+  started_ = true;
+}
+
+void Worker::nudge() noexcept {
+  asio::post(reactor_->io, [] {});
+}
+
+void Worker::arm() noexcept {
+  armed_.store(true, std::memory_order_release);
+  nudge();
+}
+
+void Worker::park() noexcept {
+  armed_.store(false, std::memory_order_release);
+  nudge();
+}
+
+void Worker::trim() noexcept {
+  trim_.store(true, std::memory_order_release);
+  nudge();
+}
+
+void Worker::leave() noexcept {
+  leave_.store(true, std::memory_order_release);
+  nudge();
+}
+
+void Worker::join() noexcept {
+  if (started_) ::pthread_join(thread_, nullptr);
+  started_ = false;
+}
+
+void Worker::run() noexcept {
+  ::pthread_setname_np(::pthread_self(),
+                       role_ == Role::kControl ? "boughfs-control" : "boughfs-worker");
+  thread_id_.store(static_cast<pid_t>(::syscall(SYS_gettid)));
+  connection_->fs.thread_started();
+  while (!leave_.load(std::memory_order_acquire)) {
+    if (armed()) drain();
+    if (leave_.load(std::memory_order_acquire) || crew_.ended.load() != 0) break;
+    if (trim_.exchange(false, std::memory_order_acq_rel)) buffers_.trim();
+    counters_.add(Figure::kWaits);
+    const bool full = !connection_->backlog.has_room();
+    held_.store(full, std::memory_order_release);
+    if (armed() && !full) {
+      reactor_->wait_readable();
+    } else {
+      buffers_.trim();
+      reactor_->wait_nudged();
+    }
+  }
+  crew_.running.fetch_sub(1);
+  crew_.bell.ring();
+}
+
+bool Worker::blocked() const noexcept {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "/proc/self/task/%d/stat", thread_id_.load());
+  const Fd file(::open(text.data(), O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  const ssize_t got = ::read(file.get(), text.data(), text.size() - 1);
+  if (got <= 0) return false;
+  // "ID (NAME) STATE …", and our names hold no parenthesis.
+  text[static_cast<std::size_t>(got)] = '\0';
+  const char* close = std::strrchr(text.data(), ')');
+  return close != nullptr && close[1] == ' ' && close[2] != 'R' && close[2] != '\0';
+}
+
+void Worker::begin() noexcept {
+  // Against the supervisor, which sets supervisor_sleeps and then looks at every activity: one of
+  // both sees the other.
+  activity_.store(activity_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+  if (crew_.supervisor_sleeps.load(std::memory_order_seq_cst) &&
+      crew_.supervisor_sleeps.exchange(false))
+    crew_.bell.ring();
+}
+
+void Worker::end() noexcept {
+  activity_.store(activity_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+}
+
+void Worker::drain() {
+  bool served = false;
+  Trial trial;
+  while (armed() && !leave_.load(std::memory_order_acquire) && crew_.ended.load() == 0) {
+    if (role_ == Role::kServing && serve_waiting()) {
+      served = true;
+      continue;
+    }
+    if (!connection_->backlog.has_room()) break;
+    const auto got = device_->read(buffers_.receive());
+    if (got) {
+      if (trial.going)
+        end_trial(trial, true);
+      else if (served)
+        immediate_.fetch_add(1, std::memory_order_relaxed);
+      failures_ = 0;
+      serve(*got);
+      served = true;
+      continue;
+    }
+    if (got.error().value() != EAGAIN) {
+      read_failed(got.error().value());
+      continue;
+    }
+    if (!served || !keep_trying(trial)) break;
+  }
+  if (trial.going) end_trial(trial, false);
+  // Parked after it left a lane, or after it filled one's queue: somebody else has to look.
+  if (!armed() && connection_->backlog.ready()) crew_.queued();
+}
+
+bool Worker::serve_waiting() {
+  auto waiting = connection_->backlog.take();
+  if (!waiting) return false;
+  begin();
+  // This one may block for long: what else could be served is for others.
+  if (connection_->backlog.ready()) crew_.queued();
+  dispatcher_.serve(std::move(*waiting));
+  end();
+  return true;
+}
+
+void Worker::serve(std::size_t size) {
+  begin();
+  const bool control = role_ == Role::kControl;
+  const bool queued =
+      dispatcher_.serve(buffers_.receive().first(size), device_,
+                        control ? Dispatcher::Blocking::kQueue : Dispatcher::Blocking::kServe);
+  if (queued && control) crew_.queued();
+  end();
+}
+
+bool Worker::keep_trying(Trial& trial) noexcept {
+  if (trial.going) return std::chrono::steady_clock::now() < trial.until;
+  if (!crew_.may_spin) return false;
+  if (spin_trust_ == 0 && ++waits_since_probe_ < kSpinProbe) return false;
+  if (crew_.spinner.exchange(true, std::memory_order_relaxed)) return false;
+  waits_since_probe_ = 0;
+  counters_.add(Figure::kSpins);
+  trial = {true, std::chrono::steady_clock::now() + kTrial};
+  return true;
+}
+
+void Worker::end_trial(Trial& trial, bool hit) noexcept {
+  trial.going = false;
+  crew_.spinner.store(false, std::memory_order_relaxed);
+  if (!hit) {
+    spin_trust_ = std::max(spin_trust_ - 1, 0);
+  } else if (std::chrono::steady_clock::now() > trial.until) {
+    spin_trust_ = std::max(spin_trust_ - kLatePenalty, 0);
+  } else {
+    counters_.add(Figure::kSpinHits);
+    spin_trust_ = std::min(spin_trust_ + 2, kSpinTrust);
+  }
+}
+
+void Worker::read_failed(int error) noexcept {
+  const bool over = error == ENODEV || error == ECONNABORTED;
+  if (!over) counters_.add(Figure::kDeviceErrors);
+  // EFAULT and the like concern one request, whose caller got EIO from the kernel.
+  const bool hopeless =
+      error == EPERM || error == EINVAL || error == EBADF || ++failures_ >= kFailuresInRow;
+  if (!over) std::fprintf(stderr, "boughfs: reading the FUSE device: %s\n", std::strerror(error));
+  if (!over && !hopeless) return;
+  int living = 0;
+  crew_.ended.compare_exchange_strong(living, error);
+  crew_.bell.ring();
+}
+
+}  // namespace bough::session

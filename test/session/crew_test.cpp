@@ -1,0 +1,167 @@
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "session/backlog.hpp"
+#include "test/session/serving.hpp"
+
+using namespace bough;
+using namespace bough::test;
+namespace abi = bough::proto::abi;
+using abi::Opcode;
+
+TEST_CASE("a worker that is caught in a branch is joined by another") {
+  Serving serving;
+  const auto stuck = serving.kernel.lookup("park");
+  REQUIRE(serving.fs.wait_parked("park"));
+  serving.kernel.lookup("file");
+  const auto reply = serving.kernel.receive();
+  REQUIRE(reply);
+  CHECK(reply->unique != stuck);
+  CHECK(serving.reaches("workers_started", 2));
+  serving.fs.let_go("park");
+  CHECK(serving.kernel.receive()->unique == stuck);
+}
+
+TEST_CASE(
+    "with every worker caught, FORGET and INTERRUPT are served and requests wait their turn") {
+  session::Settings settings;
+  settings.threads = 3;
+  Serving serving(settings);
+  FakeKernel& kernel = serving.kernel;
+  const auto first = kernel.lookup("park0");
+  kernel.lookup("park1");
+  kernel.lookup("park2");
+  REQUIRE(serving.fs.wait_parked_count(3));
+
+  const auto late = kernel.lookup("park3");
+  const auto later = kernel.send(Opcode::kGetattr, 1, Body().add(abi::GetattrIn{}));
+  CHECK(serving.reaches("queued", 2));
+  kernel.forget(100, 3);
+  CHECK(serving.reaches("forgets", 3));
+  CHECK(serving.fs.calls("forget") == 1);
+  kernel.interrupt(first);
+  CHECK(Serving::eventually([&] { return serving.session->interrupted(proto::Unique{first}); }));
+  // One whose request waits for a worker is not lost either.
+  kernel.interrupt(late);
+  CHECK(serving.reaches("interrupts", 2));
+  abi::PollIn poll{};
+  poll.events = 1;
+  const auto polled = kernel.send(Opcode::kPoll, 1, Body().add(poll));
+  CHECK(kernel.receive()->unique == polled);
+  CHECK(serving.fs.calls("getattr") == 0);
+  CHECK(serving.fs.calls("lookup") == 3);
+
+  serving.fs.let_go("park0");
+  REQUIRE(serving.fs.wait_parked("park3"));
+  CHECK(serving.session->interrupted(proto::Unique{late}));
+  CHECK(kernel.receive_for(first));
+  serving.fs.let_go("park3");
+  CHECK(kernel.receive_for(late));
+  CHECK(kernel.receive_for(later));
+  CHECK(serving.fs.saw_interrupt("park0"));
+  CHECK(serving.fs.saw_interrupt("park3"));
+  CHECK(serving.figure("interrupts_early") == 0);
+}
+
+TEST_CASE("more requests than workers, each of which blocks") {
+  session::Settings settings;
+  settings.threads = 4;
+  Serving serving(settings);
+  std::vector<std::uint64_t> sent;
+  for (int i = 0; i < 40; ++i) sent.push_back(serving.kernel.lookup("park" + std::to_string(i)));
+  REQUIRE(serving.fs.wait_parked_count(4));
+  CHECK(serving.reaches("workers_started", 4));
+  serving.fs.let_go("*");
+  for (const auto unique : sent) CHECK(serving.kernel.receive_for(unique));
+  CHECK(serving.fs.calls("lookup") == 40);
+}
+
+TEST_CASE("threads is at least one") {
+  session::Settings settings;
+  settings.threads = 1;
+  Serving serving(settings);
+  const auto parked = serving.kernel.lookup("park");
+  REQUIRE(serving.fs.wait_parked("park"));
+  serving.kernel.forget(100, 1);
+  CHECK(serving.reaches("forgets", 1));
+  serving.fs.let_go("park");
+  CHECK(serving.kernel.receive()->unique == parked);
+}
+
+TEST_CASE("idle is told once after a quiet while, and again after the next") {
+  Serving serving;
+  serving.kernel.lookup("file");
+  CHECK(serving.kernel.receive());
+  CHECK(serving.fs.idles() == 0);
+  CHECK(Serving::eventually([&] { return serving.fs.idles() == 1; }));
+  const auto waits = serving.figure("waits");
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  CHECK(serving.fs.idles() == 1);
+  // Nobody woke: a wake-up ends one wait and begins another.
+  CHECK(serving.figure("waits") <= waits + 1);
+  serving.kernel.lookup("file");
+  CHECK(serving.kernel.receive()->error == 0);
+  CHECK(Serving::eventually([&] { return serving.fs.idles() == 2; }));
+}
+
+TEST_CASE("workers that a burst needed are parked again") {
+  session::Settings settings;
+  settings.threads = 8;
+  Serving serving(settings);
+  for (int i = 0; i < 8; ++i) serving.kernel.lookup("park" + std::to_string(i));
+  REQUIRE(serving.fs.wait_parked_count(8));
+  CHECK(serving.reaches("workers_armed", 8));
+  serving.fs.let_go("*");
+  for (int i = 0; i < 8; ++i) CHECK(serving.kernel.receive());
+  CHECK(Serving::eventually([&] { return serving.figure("workers_armed") == 1; }));
+  serving.kernel.lookup("file");
+  CHECK(serving.kernel.receive()->error == 0);
+}
+
+TEST_CASE("many requests at once, answered each once") {
+  Serving serving;
+  constexpr int kCount = 20'000;
+  int answered = 0;
+  int sent = 0;
+  while (answered < kCount) {
+    for (; sent < kCount && sent - answered < 64; ++sent) {
+      if (sent % 3 == 0)
+        serving.kernel.lookup("file");
+      else
+        serving.kernel.send(Opcode::kGetattr, 1, Body().add(abi::GetattrIn{}));
+    }
+    REQUIRE(serving.kernel.receive());
+    ++answered;
+  }
+  CHECK(serving.kernel.quiet());
+  CHECK(serving.figure("requests_lookup") + serving.figure("requests_getattr") == kCount);
+  CHECK(serving.fs.lookups() == (kCount + 2) / 3);
+}
+
+TEST_CASE("the backlog is bounded in number and in bytes, and keeps the order") {
+  session::Lanes lanes(2 * session::Backlog::kMessages);
+  session::Backlog backlog(lanes);
+  const std::vector<std::byte> message(100);
+  for (std::size_t i = 0; i < session::Backlog::kMessages; ++i) {
+    REQUIRE(backlog.has_room());
+    backlog.put(message, proto::Unique{2 * i + 2}, nullptr, 0);
+  }
+  CHECK_FALSE(backlog.has_room());
+  CHECK(backlog.interrupt(proto::Unique{2}));
+  CHECK_FALSE(backlog.interrupt(proto::Unique{1'000'000}));
+  const auto first = backlog.take();
+  REQUIRE(first);
+  CHECK(first->unique == proto::Unique{2});
+  CHECK(first->interrupted);
+  CHECK(backlog.has_room());
+  while (backlog.take()) {
+  }
+  CHECK(backlog.empty());
+
+  const std::vector<std::byte> large(session::Backlog::kBytes);
+  backlog.put(large, proto::Unique{2}, nullptr, 0);
+  CHECK_FALSE(backlog.has_room());
+}

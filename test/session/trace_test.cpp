@@ -1,0 +1,116 @@
+#include "session/trace.hpp"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cctype>
+#include <fstream>
+#include <sstream>
+
+#include "test/session/serving.hpp"
+
+using namespace bough;
+using namespace bough::test;
+namespace abi = bough::proto::abi;
+using abi::Opcode;
+
+namespace {
+
+/// Digits of times and durations become "T" and "N".
+std::string masked(const std::string& line) {
+  if (line.size() < 27 || !std::isdigit(static_cast<unsigned char>(line[0]))) return line;
+  std::string text = "T" + line.substr(26);
+  if (text.size() > 2 && text.substr(text.size() - 2) == "us") {
+    const std::size_t space = text.rfind(' ');
+    text = text.substr(0, space) + " Nus";
+  }
+  return text;
+}
+
+struct TraceFile {
+  std::string path = "/tmp/bough-trace-XXXXXX";
+  TraceFile() {
+    const int fd = ::mkstemp(path.data());
+    REQUIRE(fd >= 0);
+    ::close(fd);
+  }
+  ~TraceFile() { ::unlink(path.c_str()); }
+  [[nodiscard]] std::vector<std::string> lines() const {
+    std::vector<std::string> out;
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) out.push_back(masked(line));
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a trace of a scripted session") {
+  const TraceFile file;
+  session::Settings settings;
+  settings.trace = file.path;
+  {
+    Serving serving(settings, session::Trace::open(settings));
+    FakeKernel& kernel = serving.kernel;
+    const auto ask = [&](std::uint64_t) { REQUIRE(kernel.receive()); };
+    ask(kernel.lookup("missing"));
+    ask(kernel.lookup("file"));
+    abi::OpenIn open{};
+    open.flags = 2;
+    ask(kernel.send(Opcode::kOpen, 100, Body().add(open)));
+    abi::ReadIn read{};
+    read.fh = 1;
+    read.size = 4096;
+    ask(kernel.send(Opcode::kRead, 100, Body().add(read)));
+    ask(kernel.send(Opcode::kUnlink, 1, Body().name("fi\"le")));
+    ask(kernel.send(Opcode::kRead, 100, Body().add(std::uint64_t{1})));
+    const auto lock = kernel.send(Opcode::kSetlkw, 100, Body().add(abi::LkIn{}));
+    REQUIRE(serving.fs.wait_locks(1));
+    serving.fs.take_lock().answer(proto::Errno{EDEADLK});
+    ask(lock);
+    kernel.forget(100, 1);
+    kernel.interrupt(4000);
+    REQUIRE(serving.reaches("interrupts", 1));
+    static_cast<void>(serving.session->notify(proto::InvalidateEntry{proto::NodeId{1}, "name"}));
+    REQUIRE(kernel.receive());
+  }
+  const auto lines = file.lines();
+  std::size_t at = 0;
+  while (at < lines.size() && lines[at].find("unique=") == std::string::npos) ++at;
+  REQUIRE(at > 10);
+  CHECK(lines[0] == "T INIT");
+  std::string table;
+  for (std::size_t i = 1; i < at; ++i) table += lines[i] + '\n';
+  CHECK(table.find("PARALLEL_DIROPS") != std::string::npos);
+  CHECK(table.find("not wanted") != std::string::npos);
+
+  const std::vector<std::string> golden = {
+      R"(T unique=4 pid=4242 LOOKUP node=1 name="missing" path="/" -> ENOENT branch="/branch" Nus)",
+      R"(T unique=6 pid=4242 LOOKUP node=1 name="file" path="/" -> node=100 generation=7 )"
+      R"(entry_valid=0s attr_valid=0s ino=100 mode=0100644 nlink=1 uid=0 gid=0 size=0 blocks=0 )"
+      R"(atime=0.000000000 mtime=0.000000000 ctime=0.000000000 branch="/branch" Nus)",
+      R"(T unique=8 pid=4242 OPEN node=100 flags=O_RDWR path="/node100" -> fh=1 open=0 Nus)",
+      R"(T unique=10 pid=4242 READ node=100 fh=1 offset=0 size=4096 flags=O_RDONLY )"
+      R"(path="/node100" -> 4096 Nus)",
+      R"(T unique=12 pid=4242 UNLINK node=1 name="fi\"le" path="/" -> ok branch="/branch" Nus)",
+      R"(T unique=14 pid=4242 READ node=100 malformed -> EINVAL Nus)",
+      R"(T unique=16 pid=4242 SETLKW node=100 fh=0 owner=0x0 type=F_RDLCK start=0 end=0 )"
+      R"(lock_pid=0 path="/node100" -> EDEADLK Nus)",
+      R"(T unique=18 pid=4242 FORGET node=100 count=1 path="/node100" -> none Nus)",
+      R"(T unique=4001 pid=4242 INTERRUPT node=0 target=4000 -> not known Nus)",
+      R"(T NOTIFY INVAL_ENTRY parent=1 name="name" -> ok)"};
+  const std::vector<std::string> got(lines.begin() + static_cast<std::ptrdiff_t>(at), lines.end());
+  CHECK(got.size() == golden.size());
+  for (std::size_t i = 0; i < std::min(got.size(), golden.size()); ++i) CHECK(got[i] == golden[i]);
+}
+
+TEST_CASE("no trace is asked for, or none can be had") {
+  session::Settings settings;
+  CHECK(session::Trace::open(settings) == nullptr);
+  settings.trace = "/nonexistent/file";
+  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings)), session::TraceError);
+  settings.trace.clear();
+  settings.debug = true;
+  CHECK(session::Trace::open(settings) != nullptr);
+}
