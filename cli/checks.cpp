@@ -1,0 +1,77 @@
+#include "cli/checks.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "cli/exit_status.hpp"
+
+namespace bough::cli {
+namespace {
+
+[[noreturn]] void refuse(const std::string& line) {
+  throw StartError(ExitStatus::kUsage, line);
+}
+
+std::string resolve(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr),
+                                                             &std::free);
+  return resolved ? resolved.get() : path;
+}
+
+bool same(const struct stat& left, const struct stat& right) {
+  return left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+/// Whether `directory` is one of the directories that `path` leads through, its end included.
+bool leads_through(const std::string& path, const struct stat& directory) {
+  std::string step = resolve(path);
+  for (;;) {
+    struct stat here = {};
+    if (::stat(step.c_str(), &here) == 0 && same(here, directory)) return true;
+    if (step == "/" || step.empty()) return false;
+    const auto slash = step.rfind('/');
+    if (slash == std::string::npos) return false;
+    step.resize(slash == 0 && step.size() > 1 ? 1 : slash);
+  }
+}
+
+}  // namespace
+
+void check_mountpoint(const std::string& mountpoint, const std::vector<std::string>& branches) {
+  if (mountpoint.starts_with("/dev/fd/")) return;
+  struct stat target = {};
+  if (::stat(mountpoint.c_str(), &target) != 0) {
+    const int why = errno;
+    if (why == ENOTCONN || why == ECONNABORTED) return;
+    if (why == ENOENT) {
+      refuse("mount point " + mountpoint + " does not exist: make the directory first (mkdir -p)");
+    }
+    refuse("mount point " + mountpoint + " cannot be reached: " + std::strerror(why));
+  }
+  if (!S_ISDIR(target.st_mode)) {
+    refuse("mount point " + mountpoint + " is no directory: a pool needs one to be mounted on");
+  }
+  for (const std::string& branch : branches) {
+    struct stat root = {};
+    if (::stat(branch.c_str(), &root) != 0) continue;
+    if (same(root, target)) {
+      refuse("branch " + branch + " is the mount point itself: choose another mount point");
+    }
+    if (leads_through(branch, target)) {
+      refuse("branch " + branch + " lies inside the mount point " + mountpoint +
+             ": it would be hidden by its own pool, choose another mount point");
+    }
+    if (leads_through(mountpoint, root)) {
+      refuse("mount point " + mountpoint + " lies inside the branch " + branch +
+             ": the pool would contain itself, choose a mount point outside of every branch");
+    }
+  }
+}
+
+}  // namespace bough::cli

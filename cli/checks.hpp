@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace bough::cli {
+
+/// Before anything is mounted: the mount point is a directory, or a dead pool that mounting will
+/// clear, or a name /dev/fd/N; and neither lies a branch in it nor it in a branch, since such a
+/// pool would wait for itself. Directories are told by device and inode, so that another spelling
+/// hides nothing. Throws StartError(kUsage) with one line.
+void check_mountpoint(const std::string& mountpoint, const std::vector<std::string>& branches);
+
+}  // namespace bough::cli

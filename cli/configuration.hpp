@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command_line.hpp"
+#include "cli/mount_words.hpp"
+#include "cli/option_table.hpp"
+#include "cli/settings.hpp"
+#include "ops/settings.hpp"
+#include "session/settings.hpp"
+
+namespace bough::cli {
+
+/// Everything that a pool is told, and the option table that tells it. Stays where it is made: the
+/// table's rows refer to the settings.
+class Configuration {
+ public:
+  Configuration();
+  Configuration(const Configuration&) = delete;
+  Configuration& operator=(const Configuration&) = delete;
+
+  Settings mount;
+  MountWords words;
+  session::Settings session;
+  ops::Settings ops;
+  OptionTable table;
+};
+
+/// Takes options, then operands: the last is the mount point unless mountpoint= named one, the
+/// others are added to the branches. Fills in what is left open (fsname, allow_other for root).
+/// Throws StartError.
+void configure(Configuration& config, const CommandLine& line);
+
+/// The directories that the branch list names, absolute and free of symbolic links. Throws
+/// StartError when the list is malformed or one of them is missing.
+[[nodiscard]] std::vector<std::string> branch_directories(const Configuration& config);
+
+}  // namespace bough::cli

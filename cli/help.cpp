@@ -1,0 +1,140 @@
+#include "cli/help.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+namespace bough::cli {
+namespace {
+
+constexpr std::size_t kWidth = 96;
+constexpr std::size_t kColumn = 34;
+
+constexpr std::string_view kUsage =
+    "usage: boughfs [-o OPTION[,OPTION…]] BRANCHES… MOUNTPOINT\n"
+    "       boughfs SOURCE TARGET -o OPTIONS        (as mount(8) and fstab call it)\n"
+    "       boughfs status MOUNT [--json]\n"
+    "\n"
+    "Joins the directories BRANCHES (PATH[=RW|RO|NC[,MINFREE]], separated by ':' or as several\n"
+    "arguments) into one pool at MOUNTPOINT. Unmount with umount or fusermount3 -u.\n"
+    "\n"
+    "Flags\n"
+    "  -o OPTION[,OPTION…]             options, applied from left to right; \\, is a comma in a "
+    "value\n"
+    "  -f                              stay in the foreground\n"
+    "  -d                              trace every request to stderr, in the foreground\n"
+    "  -r                              read-only, as -o ro\n"
+    "  -n, -s                          accepted; they mean nothing to a pool\n"
+    "  -h, --help                      this text\n"
+    "  -v, -V, --version               the version\n"
+    "\n"
+    "Subcommands; MOUNT is any path inside a pool, and a branch of a subcommand's name is ./NAME\n"
+    "  status MOUNT [--json]           what is mounted there; never waits for the pool\n";
+
+constexpr std::string_view kStatus =
+    "\n"
+    "Signals\n"
+    "  SIGINT, SIGTERM                 unmount and end\n"
+    "  SIGUSR1                         print the counters: to stderr with -f, else to syslog\n"
+    "\n"
+    "Exit status\n"
+    "   0  success; with -f: the pool was unmounted or told to stop\n"
+    "   1  the command line, an option, a branch or the mount point is wrong; nothing is mounted\n"
+    "   2  the system refused (no process, no memory); nothing is mounted\n"
+    "   3  status: the path is in no boughfs pool\n"
+    "   4  with -f: the connection ended by an error or was aborted\n"
+    "  32  the mount failed; nothing is mounted\n";
+
+/// Appends `text` from column kColumn on, broken between words.
+void add_wrapped(std::string& to, std::string_view text) {
+  std::size_t column = kColumn;
+  while (!text.empty()) {
+    const auto space = text.find(' ');
+    const std::string_view word = text.substr(0, space);
+    if (column > kColumn && column + 1 + word.size() > kWidth) {
+      to += '\n';
+      to.append(kColumn, ' ');
+      column = kColumn;
+    } else if (column > kColumn) {
+      to += ' ';
+      ++column;
+    }
+    to += word;
+    column += word.size();
+    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+  }
+  to += '\n';
+}
+
+void add_entry(std::string& to, std::string_view key, std::string_view text) {
+  const std::size_t start = to.size();
+  to += "  ";
+  to += key;
+  const std::size_t used = to.size() - start;
+  if (used + 1 >= kColumn) {
+    to += '\n';
+    to.append(kColumn, ' ');
+  } else {
+    to.append(kColumn - used, ' ');
+  }
+  add_wrapped(to, text);
+}
+
+void add_row(std::string& to, const proto::Setting& row) {
+  std::string key = row.name;
+  if (!row.form.empty()) key += row.bare.empty() ? "=" + row.form : "[=" + row.form + "]";
+  std::string text = row.help;
+  if (!row.fallback.empty()) text += " [" + row.fallback + "]";
+  if (!row.aliases.empty()) {
+    text += " (also:";
+    for (const std::string& alias : row.aliases) text += " " + alias;
+    text += ")";
+  }
+  add_entry(to, key, text);
+}
+
+std::vector<std::string_view> groups_of(const OptionTable& table) {
+  std::vector<std::string_view> groups;
+  for (const proto::Setting& row : table.rows()) {
+    if (std::find(groups.begin(), groups.end(), row.group) == groups.end()) {
+      groups.emplace_back(row.group);
+    }
+  }
+  return groups;
+}
+
+void add_mount_words(std::string& to) {
+  std::string effective;
+  std::string ignored;
+  for (const MountWord& word : mount_words()) {
+    std::string& list = word.set != 0 || word.clear != 0 ? effective : ignored;
+    list += (list.empty() ? "" : " ") + std::string(word.name);
+  }
+  for (const std::string_view label : label_words())
+    effective += " " + std::string(label) + "=LABEL";
+  to += "\nGeneric options, see mount(8)\n";
+  add_entry(to, "in force", effective);
+  add_entry(to, "accepted", ignored + " x-* user=NAME comment=TEXT");
+}
+
+}  // namespace
+
+std::string help_text(const OptionTable& table) {
+  std::string text(kUsage);
+  for (const std::string_view group : groups_of(table)) {
+    text += "\n" + std::string(group) + "\n";
+    for (const proto::Setting& row : table.rows()) {
+      if (row.group == group) add_row(text, row);
+    }
+  }
+  add_mount_words(text);
+  text += kStatus;
+  return text;
+}
+
+std::string version_text() {
+  return "boughfs " BOUGH_VERSION "\n";
+}
+
+}  // namespace bough::cli

@@ -1,0 +1,57 @@
+#include "cli/mount_command.hpp"
+
+#include <linux/magic.h>
+#include <sys/statfs.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "cli/checks.hpp"
+#include "cli/command_line.hpp"
+#include "cli/configuration.hpp"
+#include "cli/daemon.hpp"
+#include "cli/help.hpp"
+#include "cli/serve.hpp"
+
+namespace bough::cli {
+namespace {
+
+/// Asks the pool itself; what is wrong, or nothing.
+std::string ask(const std::string& mountpoint) {
+  // Mounted by somebody else, who knows where.
+  if (mountpoint.starts_with("/dev/fd/")) return {};
+  struct statfs answer = {};
+  if (::statfs(mountpoint.c_str(), &answer) != 0) {
+    return "the pool at " + mountpoint + " does not answer: " + std::strerror(errno);
+  }
+  if (answer.f_type != FUSE_SUPER_MAGIC) {
+    return "the pool at " + mountpoint + " was unmounted before it answered";
+  }
+  return {};
+}
+
+}  // namespace
+
+ExitStatus mount_command(int argc, char* const argv[]) {
+  const CommandLine line = read_command_line(argc, argv);
+  Configuration config;
+  if (line.help || line.version) {
+    const std::string text = line.help ? help_text(config.table) : version_text();
+    std::fputs(text.c_str(), stdout);
+    return ExitStatus::kOk;
+  }
+  configure(config, line);
+  check_mountpoint(config.mount.mountpoint, branch_directories(config));
+  if (line.fake) return ExitStatus::kOk;
+  if (config.mount.foreground) {
+    return serve(
+        config, [] { return true; }, ReportTo::kStderr);
+  }
+  return run_in_background(
+      [&](const Announce& announce) { return serve(config, announce, ReportTo::kSyslog); },
+      [&] { return ask(config.mount.mountpoint); });
+}
+
+}  // namespace bough::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/mount_words.hpp"
+#include "cli/option_words.hpp"
+#include "proto/setting.hpp"
+
+namespace bough::cli {
+
+/// Every option there is: the rows that the layers export, put together once. The parser, --help
+/// and the hints at misspelt keys all read this and nothing else.
+class OptionTable {
+ public:
+  /// Throws std::logic_error if two rows claim one key, or a row claims a word of mount_words().
+  explicit OptionTable(std::vector<proto::Setting> rows);
+
+  [[nodiscard]] std::span<const proto::Setting> rows() const noexcept { return rows_; }
+  /// By name or alias, '_' for '-'; null: there is none.
+  [[nodiscard]] const proto::Setting* find(std::string_view key) const;
+  /// The known key or word that is spelt most like `key`; empty if none comes near.
+  [[nodiscard]] std::string_view nearest(std::string_view key) const;
+
+  enum class Unknown { kRefuse, kIgnore };
+  /// Applies the words from left to right: rows through their set(), generic words into `mount`.
+  /// Throws StartError at the first that is unknown, lacks its value or has a bad one; those before
+  /// it have taken effect.
+  void apply(std::span<const OptionWord> words, MountWords& mount, Unknown unknown) const;
+
+ private:
+  std::vector<proto::Setting> rows_;
+};
+
+}  // namespace bough::cli

@@ -1,0 +1,59 @@
+#include "cli/run.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <string_view>
+
+#include "cli/command_line.hpp"
+#include "cli/mount_command.hpp"
+#include "cli/subcommands/status.hpp"
+#include "ops/union_fs.hpp"
+#include "session/handshake.hpp"
+#include "session/mount.hpp"
+#include "session/trace.hpp"
+
+namespace bough::cli {
+namespace {
+
+struct Subcommand {
+  std::string_view name;
+  ExitStatus (*run)(int argc, char* const argv[]);
+};
+
+constexpr Subcommand kSubcommands[] = {{"status", status_command}};
+
+ExitStatus complain(const std::exception& reason, ExitStatus status) {
+  std::fprintf(stderr, "boughfs: %s\n", reason.what());
+  return status;
+}
+
+ExitStatus choose(int argc, char* argv[]) {
+  if (argc > 1 && !is_mount_helper_name(argv[0])) {
+    for (const Subcommand& each : kSubcommands) {
+      if (each.name == argv[1]) return each.run(argc - 1, argv + 1);
+    }
+  }
+  return mount_command(argc, argv);
+}
+
+}  // namespace
+
+ExitStatus run(int argc, char* argv[]) {
+  try {
+    return choose(argc, argv);
+  } catch (const StartError& error) {
+    return complain(error, error.status);
+  } catch (const session::MountError& error) {
+    return complain(error, ExitStatus::kMount);
+  } catch (const session::HandshakeError& error) {
+    return complain(error, ExitStatus::kMount);
+  } catch (const session::TraceError& error) {
+    return complain(error, ExitStatus::kUsage);
+  } catch (const ops::PoolError& error) {
+    return complain(error, ExitStatus::kUsage);
+  } catch (const std::exception& error) {
+    return complain(error, ExitStatus::kSystem);
+  }
+}
+
+}  // namespace bough::cli

@@ -1,0 +1,103 @@
+#include "cli/serve.hpp"
+
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cli/signals.hpp"
+#include "ops/backing.hpp"
+#include "ops/union_fs.hpp"
+#include "session/device.hpp"
+#include "session/handshake.hpp"
+#include "session/hygiene.hpp"
+#include "session/mount.hpp"
+#include "session/session.hpp"
+#include "session/trace.hpp"
+
+namespace bough::cli {
+namespace {
+
+session::MountOptions mount_options(const Configuration& config) {
+  session::MountOptions options;
+  options.target = config.mount.mountpoint;
+  options.source = config.mount.fsname;
+  options.flags = config.words.flags;
+  options.allow_other = config.mount.allow_other;
+  options.max_read = config.mount.max_read;
+  options.extra = config.words.labels;
+  return options;
+}
+
+void report_to_syslog(std::string_view report) {
+  ::openlog("boughfs", LOG_PID, LOG_USER);
+  while (!report.empty()) {
+    const auto end = report.find('\n');
+    const std::string line(report.substr(0, end));
+    ::syslog(LOG_INFO, "%s", line.c_str());
+    report.remove_prefix(end == std::string_view::npos ? report.size() : end + 1);
+  }
+  ::closelog();
+}
+
+void give_report(const session::Session& session, ReportTo to) {
+  const std::string report = session.report();
+  if (to == ReportTo::kSyslog) {
+    report_to_syslog(report);
+  } else {
+    std::fputs(report.c_str(), stderr);
+    std::fflush(stderr);
+  }
+}
+
+ExitStatus status_of(session::StopReason reason) {
+  switch (reason) {
+    case session::StopReason::kUnmounted:
+    case session::StopReason::kStopRequested:
+      return ExitStatus::kOk;
+    case session::StopReason::kAborted:
+    case session::StopReason::kDeviceError:
+      break;
+  }
+  std::fprintf(stderr, "boughfs: the connection ended: %s\n", session::to_string(reason));
+  return ExitStatus::kServing;
+}
+
+}  // namespace
+
+ExitStatus serve(Configuration& config, const Announce& announce, ReportTo report_to) {
+  session::prepare_process();
+  block_signals();
+  std::unique_ptr<session::Trace> trace = session::Trace::open(config.session);
+  const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
+  const std::unique_ptr<proto::Filesystem> pool = ops::make_union_fs(*backing, config.ops);
+  session::Mount mount = session::Mount::attach(mount_options(config));
+  session::settle_daemon();
+
+  session::SessionStart start;
+  start.device = session::Device::duplicate(mount.device());
+  start.agreement = session::shake_hands(*start.device, *pool, config.session, {}, trace.get());
+  session::Session session(std::move(start), *pool, config.session, std::move(trace));
+
+  session::SessionHooks hooks;
+  hooks.ready = [&] {
+    if (!announce()) session.stop();
+  };
+  hooks.unmount = [&mount] {
+    mount.write_back();
+    mount.unmount();
+  };
+  session::StopReason reason{};
+  {
+    const Signals signals([&session] { session.stop(); }, [&] { give_report(session, report_to); });
+    reason = session.run(hooks);
+  }
+  const ExitStatus status = status_of(reason);
+  if (session.stuck()) ::_exit(static_cast<int>(status));
+  return status;
+}
+
+}  // namespace bough::cli

@@ -1,0 +1,129 @@
+#include "cli/settings.hpp"
+
+#include <charconv>
+#include <string_view>
+
+namespace bough::cli {
+namespace {
+
+using proto::Setting;
+
+constexpr const char* kMountGroup = "Mount";
+constexpr const char* kSubtype = "boughfs";
+
+Setting text_row(std::string name, std::string form, std::string help, std::string& field) {
+  Setting row;
+  row.name = std::move(name);
+  row.group = kMountGroup;
+  row.form = std::move(form);
+  row.help = std::move(help);
+  row.set = [&field](std::string_view value) -> std::string {
+    if (value.empty()) return "wants a text that is not empty";
+    field = value;
+    return {};
+  };
+  row.get = [&field] { return field; };
+  return row;
+}
+
+Setting switch_row(std::string name, std::string help, bool& field) {
+  Setting row;
+  row.name = std::move(name);
+  row.group = kMountGroup;
+  row.form = "BOOL";
+  row.fallback = "false";
+  row.bare = "true";
+  row.help = std::move(help);
+  row.set = [&field](std::string_view value) -> std::string {
+    for (const std::string_view yes : {"true", "t", "1", "on", "yes"}) {
+      if (value == yes) {
+        field = true;
+        return {};
+      }
+    }
+    for (const std::string_view no : {"false", "f", "0", "off", "no"}) {
+      if (value == no) {
+        field = false;
+        return {};
+      }
+    }
+    return "wants true or false";
+  };
+  row.get = [&field] { return field ? "true" : "false"; };
+  return row;
+}
+
+Setting max_read_row(std::uint32_t& field) {
+  Setting row;
+  row.name = "max-read";
+  row.group = kMountGroup;
+  row.form = "BYTES";
+  row.fallback = "0";
+  row.help = "longest read that the kernel sends; 0: as long as was agreed on";
+  row.set = [&field](std::string_view value) -> std::string {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc{} || end != value.data() + value.size()) {
+      return "wants a number of bytes";
+    }
+    field = number;
+    return {};
+  };
+  row.get = [&field] { return std::to_string(field); };
+  return row;
+}
+
+// The type of the mount is what finds pools again (boughfs status, findmnt -t fuse.boughfs).
+Setting subtype_row() {
+  Setting row;
+  row.name = "subtype";
+  row.group = kMountGroup;
+  row.form = "boughfs";
+  row.fallback = kSubtype;
+  row.help = "accepted with this value only: the type of a pool is fuse.boughfs";
+  row.set = [](std::string_view value) -> std::string {
+    return value == kSubtype ? "" : "is always boughfs: leave it out, or use fsname=NAME";
+  };
+  row.get = [] { return kSubtype; };
+  return row;
+}
+
+// Without the kernel's permission check a daemon that runs as root would let everybody do
+// everything.
+Setting default_permissions_row() {
+  Setting row;
+  row.name = "default-permissions";
+  row.group = kMountGroup;
+  row.form = "true";
+  row.fallback = "true";
+  row.bare = "true";
+  row.help = "the kernel checks permissions; cannot be turned off";
+  row.set = [](std::string_view value) -> std::string {
+    return value == "true" ? "" : "cannot be turned off: leave it out";
+  };
+  row.get = [] { return "true"; };
+  return row;
+}
+
+}  // namespace
+
+std::vector<Setting> settings_table(Settings& settings) {
+  std::vector<Setting> rows;
+  rows.push_back(text_row("mountpoint", "PATH",
+                          "where to mount; then every argument is a branch list",
+                          settings.mountpoint));
+  rows.back().aliases = {"mount"};
+  rows.push_back(text_row("fsname", "NAME",
+                          "source that mount tables show; the branches as written, if not given",
+                          settings.fsname));
+  rows.push_back(subtype_row());
+  rows.push_back(switch_row("allow-other",
+                            "other users may enter; always so for a pool that root mounts",
+                            settings.allow_other));
+  rows.push_back(default_permissions_row());
+  rows.push_back(max_read_row(settings.max_read));
+  rows.push_back(switch_row("foreground", "stay in the foreground, as -f", settings.foreground));
+  return rows;
+}
+
+}  // namespace bough::cli

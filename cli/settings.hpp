@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proto/setting.hpp"
+
+namespace bough::cli {
+
+/// What concerns the mount and the process, rather than the connection or the union.
+struct Settings {
+  /// Empty: the last argument names it.
+  std::string mountpoint;
+  /// Empty: made from the branches.
+  std::string fsname;
+  bool allow_other = false;
+  std::uint32_t max_read = 0;
+  bool foreground = false;
+};
+
+/// The rows of the option table that are bound to `settings`, which must outlive them.
+[[nodiscard]] std::vector<proto::Setting> settings_table(Settings& settings);
+
+}  // namespace bough::cli

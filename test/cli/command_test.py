@@ -1,0 +1,383 @@
+#!/usr/bin/env python3
+"""The boughfs command from outside: its errors, its forms, its exit status. Usage: command_test.py BOUGHFS
+
+Runs as root in a mount namespace of its own, so that nothing that goes wrong here stays mounted. Exit
+status 77: it cannot run here (a failure where CI=true).
+"""
+
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BOUGHFS = ""
+DEADLINE = 60
+INSIDE = "--inside"
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain until {what}")
+        time.sleep(0.01)
+
+
+def mounts():
+    """{mount point: (options, type, source, super options)}, unescaped."""
+    found = {}
+    for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        words = [word.encode().decode("unicode_escape") for word in line.split(" ")]
+        after = words.index("-", 6)
+        found[words[4]] = (words[5], words[after + 1], words[after + 2], words[after + 3])
+    return found
+
+
+def servers():
+    """The processes that run this binary and have not ended."""
+    found = set()
+    for process in pathlib.Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if os.path.samefile(process / "exe", BOUGHFS):
+                found.add(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.top = pathlib.Path(tempfile.mkdtemp(prefix="boughfs-command-"))
+        self.top.chmod(0o755)
+        self.a, self.b, self.pool = (self.top / name for name in ("a", "b", "pool"))
+        for each in (self.a, self.b, self.pool):
+            each.mkdir()
+        self.before = servers()
+
+    def tearDown(self):
+        for point in sorted(mounts(), reverse=True):
+            if point.startswith(str(self.top)):
+                subprocess.run(["umount", "-l", point], check=False)
+        wait_until(lambda: servers() <= self.before, "the servers have ended")
+        shutil.rmtree(self.top)
+
+    def run_boughfs(self, *arguments, program=None, **more):
+        return subprocess.run([program or BOUGHFS, *map(str, arguments)], text=True, timeout=DEADLINE,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              check=False, **more)
+
+    def mounted(self):
+        return mounts().get(str(self.pool))
+
+    def check_refused(self, status, parts, *arguments, **more):
+        """One line on stderr that holds every part, the exit status, nothing mounted, nobody left."""
+        done = self.run_boughfs(*arguments, **more)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("boughfs: "), done.stderr)
+        for part in parts:
+            self.assertIn(str(part), done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertIsNone(self.mounted())
+        self.assertLessEqual(servers(), self.before)
+
+    def check_mounts(self, *arguments, program=None, **more):
+        done = self.run_boughfs(*arguments, program=program, **more)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIsNotNone(self.mounted())
+
+    def unmount(self):
+        subprocess.run(["umount", self.pool], check=True)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+
+
+class Refused(Case):
+    def test_no_arguments(self):
+        self.check_refused(1, ["BRANCHES MOUNTPOINT", "--help"])
+        self.check_refused(1, ["BRANCHES MOUNTPOINT"], self.pool)
+
+    def test_unknown_flag(self):
+        self.check_refused(1, ["-x", "--help"], "-x", self.a, self.pool)
+
+    def test_unknown_option(self):
+        self.check_refused(1, ["minfrespace", "minfreespace"], "-o", "minfrespace=1G", self.a, self.pool)
+
+    def test_bad_value(self):
+        self.check_refused(1, ["minfreespace", "lots", "4G"], "-o", "minfreespace=lots", self.a, self.pool)
+        self.check_refused(1, ["category.create", "fastest", "pfrd"],
+                           "-o", "category.create=fastest", self.a, self.pool)
+        self.check_refused(1, ["threads", "wants a value"], "-o", "threads", self.a, self.pool)
+
+    def test_branches(self):
+        self.check_refused(1, [self.top / "gone", "does not exist"], f"{self.a}:{self.top}/gone", self.pool)
+        self.check_refused(1, [f"{self.a}=RX", "RW"], f"{self.a}=RX", self.pool)
+        (self.top / "file").touch()
+        self.check_refused(1, [self.top / "file", "not a directory"], self.top / "file", self.pool)
+
+    def test_mount_point(self):
+        self.check_refused(1, [self.top / "gone", "mkdir"], self.a, self.top / "gone")
+        (self.top / "file").touch()
+        self.check_refused(1, [self.top / "file", "directory"], self.a, self.top / "file")
+
+    def test_pool_and_branch_in_each_other(self):
+        inside = self.pool / "inside"
+        inside.mkdir()
+        self.check_refused(1, [self.pool, "mount point"], f"{self.a}:{self.pool}", self.pool)
+        self.check_refused(1, [inside, "inside the mount point"], f"{self.a}:{inside}", self.pool)
+        self.check_refused(1, [self.pool, "inside the branch", self.top], self.top, self.pool)
+
+    def test_debug_without_foreground(self):
+        self.check_refused(1, ["debug", "-f", "trace="], "-o", "debug", self.a, self.pool)
+
+    def test_trace_file_that_cannot_be_written(self):
+        self.check_refused(1, [self.top / "no" / "file"], "-o", f"trace={self.top}/no/file", self.a, self.pool)
+
+    def test_what_the_kernel_refuses(self):
+        self.check_refused(32, [self.pool], "-o", "context=\\,nonsense", self.a, self.pool)
+
+
+class AsUser(Case):
+    """What an ordinary user meets. /etc/fuse.conf and fusermount3 are replaced in this namespace."""
+
+    def setUp(self):
+        super().setUp()
+        self.user = pwd.getpwnam("nobody")
+        for each in (self.a, self.b, self.pool):
+            os.chown(each, self.user.pw_uid, self.user.pw_gid)
+        self.covered = []
+        os.mknod(self.top / "fuse", 0o020666, os.makedev(10, 229))
+        os.chmod(self.top / "fuse", 0o666)
+        self.cover(self.top / "fuse", "/dev/fuse")
+
+    def tearDown(self):
+        for path in reversed(self.covered):
+            subprocess.run(["umount", path], check=True)
+        super().tearDown()
+
+    def cover(self, by, path):
+        subprocess.run(["mount", "--bind", by, path], check=True)
+        self.covered.append(path)
+
+    def as_user(self):
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": [], "cwd": "/"}
+
+    def test_mounts_by_helper_and_unmounts(self):
+        self.check_mounts(self.a, self.pool, **self.as_user())
+        self.assertEqual(self.mounted()[1:3], ("fuse.boughfs", str(self.a)))
+        self.assertIn(f"user_id={self.user.pw_uid}", self.mounted()[3])
+        done = subprocess.run(["fusermount3", "-u", self.pool], check=False, **self.as_user())
+        self.assertEqual(done.returncode, 0)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+
+    def test_no_user_allow_other(self):
+        (self.top / "fuse.conf").write_text("mount_max = 1000\n", encoding="utf-8")
+        self.cover(self.top / "fuse.conf", "/etc/fuse.conf")
+        self.check_refused(32, ["user_allow_other", "/etc/fuse.conf"],
+                           "-o", "allow_other", self.a, self.pool, **self.as_user())
+
+    def test_no_helper(self):
+        (self.top / "not-executable").touch(mode=0o644)
+        self.cover(self.top / "not-executable", os.path.realpath("/usr/bin/fusermount3"))
+        self.check_refused(32, ["fusermount3", "package fuse3"], self.a, self.pool, **self.as_user())
+
+    def test_no_right_to_the_mount_point(self):
+        os.chown(self.pool, 0, 0)
+        self.check_refused(32, [self.pool], self.a, self.pool, **self.as_user())
+
+    def test_no_right_to_the_device(self):
+        os.chmod(self.top / "fuse", 0o600)
+        self.check_refused(32, ["/dev/fuse"], self.a, self.pool, **self.as_user())
+
+
+class Mounted(Case):
+    def test_forms_of_the_command(self):
+        (self.a / "one").write_text("1", encoding="utf-8")
+        (self.b / "two").write_text("2", encoding="utf-8")
+        branches = f"{self.a}:{self.b}"
+        for arguments in (
+            [branches, self.pool],
+            [self.a, self.b, self.pool],
+            ["-o", f"mountpoint={self.pool}", self.a, self.b],
+            ["-o", f"branches={branches}", self.pool],
+            [branches, self.pool, "-o", "rw,defaults,nofail,_netdev,x-systemd.automount"],
+            ["-o", "threads=4", "--", branches, self.pool],
+        ):
+            with self.subTest(arguments=arguments):
+                self.check_mounts(*arguments)
+                self.assertEqual(sorted(os.listdir(self.pool)), ["one", "two"])
+                self.assertEqual(self.mounted()[1:3], ("fuse.boughfs", branches))
+                self.unmount()
+
+    def test_relative_names(self):
+        self.check_mounts("a:b", "pool", cwd=self.top)
+        (self.pool / "file").write_text("text", encoding="utf-8")
+        self.assertTrue((self.a / "file").exists() or (self.b / "file").exists())
+
+    def test_mount_options(self):
+        self.check_mounts("-o", "ro,noexec,noatime,fsname=films\\, all", self.a, self.pool)
+        options, _, source, kernel = self.mounted()
+        for option in ("ro", "noexec", "noatime", "nosuid", "nodev"):
+            self.assertIn(option, options.split(","))
+        self.assertEqual(source, "films, all")
+        for option in ("default_permissions", "allow_other"):
+            self.assertIn(option, kernel.split(","))
+        with self.assertRaises(OSError):
+            (self.pool / "file").touch()
+
+    def test_mount_helper(self):
+        helper = self.top / "mount.boughfs"
+        helper.symlink_to(BOUGHFS)
+        self.check_mounts(f"{self.a}:{self.b}", self.pool, "-sv", "-o",
+                          "rw,noatime,user=somebody,x-systemd.requires=/mnt,not-our-option", program=helper)
+        options = self.mounted()[0].split(",")
+        self.assertIn("noatime", options)
+        self.assertNotIn("nosuid", options)
+        self.assertNotIn("nodev", options)
+        self.unmount()
+        # mount -f: everything but the mount.
+        done = self.run_boughfs(self.a, self.pool, "-f", program=helper)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIsNone(self.mounted())
+        self.check_refused(1, ["not-our-option"], self.a, self.pool, "-o", "not-our-option", program=helper)
+
+    def test_line_of_fstab(self):
+        sbin = self.top / "sbin"
+        sbin.mkdir()
+        (sbin / "mount.boughfs").symlink_to(BOUGHFS)
+        below = os.path.realpath("/sbin")
+        overlay = ["mount", "-t", "overlay", "-o", f"lowerdir={sbin}:{below}", "overlay", below]
+        if subprocess.run(overlay, check=False).returncode != 0:
+            raise AssertionError("an overlay of /sbin is needed to put a mount helper there")
+        try:
+            fstab = self.top / "fstab"
+            fstab.write_text(f"{self.a}:{self.b} {self.pool} boughfs defaults,nofail,noatime,_netdev,"
+                             "minfreespace=1M,x-systemd.mount-timeout=10s 0 0\n", encoding="utf-8")
+            subprocess.run(["mount", "-T", fstab, self.pool], check=True, stdin=subprocess.DEVNULL)
+            options, kind, source, _ = self.mounted()
+            self.assertEqual((kind, source), ("fuse.boughfs", f"{self.a}:{self.b}"))
+            self.assertIn("noatime", options.split(","))
+            self.assertNotIn("nosuid", options.split(","))
+            self.unmount()
+            fstab.write_text(f"{self.a} {self.pool} boughfs wrong=1 0 0\n", encoding="utf-8")
+            done = subprocess.run(["mount", "-T", fstab, self.pool], check=False, text=True,
+                                  stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("wrong", done.stderr)
+            self.assertIsNone(self.mounted())
+        finally:
+            subprocess.run(["umount", below], check=True)
+
+    def test_starter_sees_the_end_of_its_pipes(self):
+        # subprocess.run waits for the end of both pipes, which a daemon must not hold.
+        self.check_mounts(self.a, self.pool)
+        self.assertEqual(len(servers() - self.before), 1)
+        server = next(iter(servers() - self.before))
+        self.assertEqual(os.readlink(f"/proc/{server}/cwd"), "/")
+        self.assertEqual(os.getsid(server), server)
+        for standard in range(3):
+            self.assertEqual(os.readlink(f"/proc/{server}/fd/{standard}"), "/dev/null")
+
+    def test_dead_pool_is_cleared(self):
+        self.check_mounts(self.a, self.pool)
+        for server in servers() - self.before:
+            os.kill(server, signal.SIGKILL)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+        with self.assertRaises(OSError):
+            os.listdir(self.pool)
+        (self.a / "file").touch()
+        self.check_mounts(self.a, self.pool)
+        self.assertEqual(os.listdir(self.pool), ["file"])
+
+    def foreground(self, *arguments):
+        server = subprocess.Popen([BOUGHFS, "-f", *map(str, arguments), str(self.a), str(self.pool)],
+                                  text=True, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.addCleanup(server.stderr.close)
+        self.addCleanup(server.kill)
+        wait_until(self.mounted, "the pool is mounted")
+        return server
+
+    def test_foreground_ends(self):
+        for end in (signal.SIGINT, signal.SIGTERM, "umount"):
+            with self.subTest(end=end):
+                server = self.foreground()
+                os.statvfs(self.pool)
+                if end == "umount":
+                    subprocess.run(["umount", self.pool], check=True)
+                else:
+                    server.send_signal(end)
+                self.assertEqual(server.wait(DEADLINE), 0)
+                self.assertIsNone(self.mounted())
+
+    def test_foreground_reports_and_ignores_hangup(self):
+        server = self.foreground()
+        os.statvfs(self.pool)
+        server.send_signal(signal.SIGHUP)
+        server.send_signal(signal.SIGUSR1)
+        line = server.stderr.readline()
+        self.assertRegex(line, r"^[a-z][a-z0-9_.:-]* \d+\n$")
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(DEADLINE), 0)
+
+    def test_status(self):
+        (self.a / "folder").mkdir()
+        self.check_mounts(self.a, self.pool)
+        done = self.run_boughfs("status", self.pool / "folder", "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        status = json.loads(done.stdout)
+        self.assertEqual(status["schema"], "boughfs.status/1")
+        self.assertEqual(status["mount_point"], str(self.pool))
+        self.assertEqual(status["source"], str(self.a))
+        self.assertIn(f"mount point: {self.pool}\n", self.run_boughfs("status", self.pool).stdout)
+        # A pool that hangs, and one whose server is dead.
+        server = next(iter(servers() - self.before))
+        os.kill(server, signal.SIGSTOP)
+        self.assertEqual(self.run_boughfs("status", self.pool).returncode, 0)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+        self.assertEqual(self.run_boughfs("status", self.pool / "folder").returncode, 0)
+
+    def test_status_elsewhere(self):
+        self.check_refused(3, [self.a, "no boughfs pool"], "status", self.a)
+        self.check_refused(3, ["/gone"], "status", self.top / "gone")
+        self.check_refused(1, ["MOUNT", "status --help"], "status")
+        self.assertEqual(self.run_boughfs("status", "--help").returncode, 0)
+        # A branch of that name.
+        (self.top / "status").mkdir()
+        self.check_mounts("./status", "pool", cwd=self.top)
+
+    def test_help_and_version(self):
+        done = self.run_boughfs("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("Exit status", done.stdout)
+        self.assertRegex(self.run_boughfs("--version").stdout, r"^boughfs \d+\.\d+\.\d+\n$")
+
+
+def cannot_run(why):
+    print(f"cannot run: {why}", file=sys.stderr)
+    sys.exit(1 if os.environ.get("CI") == "true" else 77)
+
+
+def main():
+    global BOUGHFS
+    if sys.argv[1] != INSIDE:
+        if os.geteuid() != 0:
+            cannot_run("this test mounts, and wants to be root")
+        if not os.path.exists("/dev/fuse"):
+            cannot_run("there is no /dev/fuse")
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private",
+                              sys.executable, __file__, INSIDE, *sys.argv[1:]])
+    BOUGHFS = sys.argv[2]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+
+
+if __name__ == "__main__":
+    main()
