@@ -26,6 +26,19 @@ TEST_CASE("a lookup is answered with an entry and counted until it is forgotten"
   CHECK(serving.kernel.quiet());
 }
 
+TEST_CASE("a FORGET gives back as many counts as it says") {
+  Serving serving;
+  std::uint64_t node = 0;
+  for (int i = 0; i < 3; ++i) {
+    serving.kernel.lookup("file");
+    node = serving.kernel.receive()->as<abi::EntryOut>().nodeid;
+  }
+  CHECK(Serving::eventually([&] { return serving.fs.lookups() == 3; }));
+  serving.kernel.forget(node, 3);
+  CHECK(Serving::eventually([&] { return serving.fs.lookups() == 0; }));
+  CHECK(serving.fs.calls("forget") == 1);
+}
+
 TEST_CASE("an error goes out as a header with the negative errno") {
   Serving serving;
   serving.kernel.lookup("missing");
