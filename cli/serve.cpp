@@ -96,7 +96,12 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
     reason = session.run(hooks);
   }
   const ExitStatus status = status_of(reason);
-  if (session.stuck()) ::_exit(static_cast<int>(status));
+  if (session.stuck()) {
+    // A branch hangs: what was not written back cannot be waited for, and nobody is to be left
+    // waiting.
+    mount.unmount();
+    ::_exit(static_cast<int>(status));
+  }
   return status;
 }
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -230,14 +231,26 @@ void Mount::unmount() noexcept try {
   // Out of memory: the mount stays, dead, and the next one on this point clears it.
 }
 
-void Mount::write_back() const noexcept {
+void Mount::write_back() const noexcept try {
   if (how_ == How::kNothing || !device_) return;
-  const Fd root(::open(target_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!root) return;
-  // Another mount may cover ours by now: its data is not ours to wait for.
   const auto now = mount_at(target_);
   if (!now || now->id != id_) return;
-  ::syncfs(root.get());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // Other threads may have held any lock: nothing but system calls from here on.
+    if (::syscall(SYS_close_range, 0, ~0U, 0) != 0) {
+      for (int fd = 0, most = static_cast<int>(::sysconf(_SC_OPEN_MAX)); fd < most; ++fd)
+        ::close(fd);
+    }
+    const int root = ::open(target_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root >= 0) ::syscall(SYS_syncfs, root);
+    ::_exit(0);
+  }
+  if (child < 0) return;
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+} catch (const std::exception&) {
+  // Out of memory: what is dirty stays so until the mount is detached.
 }
 
 void Mount::abandon() noexcept {

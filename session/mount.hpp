@@ -61,7 +61,12 @@ class Mount {
   void unmount() noexcept;
   /// Brings dirty pages (of shared mappings) to the branches before the mount is detached: what is
   /// still dirty when the connection ends is lost. syncfs(2) itself never reaches us, its page
-  /// writes do. Asks the own mount: only while workers serve it, and not from one of them.
+  /// writes do.
+  ///
+  /// Only a process without the device may ask the mount: a thread of ours that waits for an answer
+  /// in the kernel would keep the connection, and with it every user of the mount, alive and
+  /// unanswered after the workers are gone. So a child does it, and this waits for the child.
+  /// Workers have to be running.
   void write_back() const noexcept;
   /// Closes the descriptor and leaves the mount alone: for the parent after a fork.
   void abandon() noexcept;

@@ -119,6 +119,27 @@ class Mounting(sandbox.LiveCase):
     def test_sigterm_under_a_dirty_mapping_of_a_user(self):
         self._sigterm_under_a_dirty_mapping(modes.User())
 
+    def test_the_end_under_a_branch_that_hangs(self):
+        """Nobody is left waiting: neither the daemon when it is killed, nor the users of its pool."""
+        below = self.plain_pool()
+        above = self.pool([below.mountpoint], modes.Root(), name="above")
+        os.listdir(above.mountpoint)
+        os.kill(below.pid, signal.SIGSTOP)
+        try:
+            user = subprocess.Popen(["touch", os.path.join(above.mountpoint, "waits")],
+                                    stderr=subprocess.DEVNULL)
+            time.sleep(0.5)
+            os.kill(above.pid, signal.SIGTERM)
+            time.sleep(1)
+            os.kill(above.pid, signal.SIGKILL)
+            # the daemon's own threads may wait for the hanging branch, which SIGKILL ends
+            self.assertIsNotNone(above.process.wait(10))
+            user.wait(10)
+        finally:
+            os.kill(below.pid, signal.SIGCONT)
+        subprocess.run(["umount", "-l", above.mountpoint], capture_output=True, check=False)
+        self.assertEqual(below.unmount(), 0, below.said())
+
     def _abort(self, pool):
         numbers = processes.connections(pool.pid)
         self.assertEqual(len(numbers), 1)
