@@ -67,6 +67,8 @@ class Branch {
   [[nodiscard]] Result<Fd> readable_directory(std::string_view path);
   [[nodiscard]] Result<FsStat> statfs();
 
+  /// What the root was when the branch was opened.
+  [[nodiscard]] const FileId& root_id() const noexcept { return root_id_; }
   /// The inode number that users see for an inode of this branch: the same after a restart.
   [[nodiscard]] std::uint64_t user_ino(const FileId& file) const noexcept;
   /// st_dev of the root; another number when the same file system came back on another device.

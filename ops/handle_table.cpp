@@ -113,6 +113,19 @@ HandleRef<DirHandle> HandleTable::directory(HandleId id) {
   return HandleRef<DirHandle>(static_cast<DirHandle*>(find(id, true)));
 }
 
+HandleRef<FileHandle> HandleTable::any_file_of(NodeId node) {
+  for (std::size_t i = 0; i < kShards; ++i) {
+    Shard& shard = shards_[i];
+    const std::lock_guard lock(shard.mutex);
+    for (const Shard::Slot& slot : shard.slots) {
+      if (slot.handle == nullptr || slot.handle->directory || slot.handle->node != node) continue;
+      slot.handle->refs_.fetch_add(1, std::memory_order_relaxed);
+      return HandleRef<FileHandle>(static_cast<FileHandle*>(slot.handle));
+    }
+  }
+  return {};
+}
+
 HandleRefBase HandleTable::remove(HandleId id) noexcept {
   Shard& shard = shards_[shard_of(id)];
   const std::lock_guard lock(shard.mutex);

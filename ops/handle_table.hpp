@@ -104,6 +104,8 @@ class HandleTable {
   /// Empty: not open, or of the other kind.
   [[nodiscard]] HandleRef<FileHandle> file(HandleId id);
   [[nodiscard]] HandleRef<DirHandle> directory(HandleId id);
+  /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case only.
+  [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
   /// Takes it out; what it held goes when the last reference does. Empty: was not there.
   HandleRefBase remove(HandleId id) noexcept;
 

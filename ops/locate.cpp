@@ -262,6 +262,24 @@ Result<NodeFile> reach(Pool& pool, NodeId node) {
   return found;
 }
 
+Result<NodeFile> reach_open(Pool& pool, NodeId node) {
+  auto found = reach(pool, node);
+  if (found || found.error() != Errno{ESTALE}) return found;
+  const auto handle = pool.handles.any_file_of(node);
+  NodeView view;
+  if (!handle || !pool.nodes.view(node, view)) return found;
+  auto fd = open_with_relief(pool, [&] { return pool.backing.reopen(handle->fd.get(), O_PATH); });
+  if (!fd) return fd.error();
+  const auto stat = pool.backing.stat(fd->get());
+  if (!stat) return stat.error();
+  NodeFile file;
+  file.own = std::move(*fd);
+  file.stat = *stat;
+  file.branch = handle->branch;
+  file.ino = view.ino;
+  return file;
+}
+
 Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId& branch) {
   NodeView view;
   if (!pool.nodes.view(node, view)) return Errno{ESTALE};
@@ -283,14 +301,16 @@ Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId
     const auto stat = by_names(pool, *on, view, [&](int directory, const char* name) {
       return pool.backing.stat_at(directory, name);
     });
-    if (stat || !view.victim) return stat;
+    if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
   }
-  if (!view.victim) return Errno{ESTALE};
-  return pool.backing.stat(view.victim->get());
+  if (view.victim) return pool.backing.stat(view.victim->get());
+  if (const auto handle = pool.handles.any_file_of(node))
+    return pool.backing.stat(handle->fd.get());
+  return Errno{ESTALE};
 }
 
 Result<Subject> find_subject(Pool& pool, NodeId node) {
-  auto own = reach(pool, node);
+  auto own = reach_open(pool, node);
   if (!own) return own.error();
   Subject subject;
   subject.own = std::move(*own);

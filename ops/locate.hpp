@@ -94,6 +94,11 @@ struct NodeFile {
 /// leads to its file any more (the kernel then looks the name up again).
 [[nodiscard]] Result<NodeFile> reach(Pool& pool, NodeId node);
 
+/// The same, and as the last way an open handle of the file: for what a program does with a
+/// descriptor (fstat, fchmod, fsetxattr) on a file that was replaced behind the pool. The kernel
+/// names only the node then. Not for open(2) by a name, which is to find the new file.
+[[nodiscard]] Result<NodeFile> reach_open(Pool& pool, NodeId node);
+
 /// Only the attributes, without opening anything where a stat by name will do.
 [[nodiscard]] Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino,
                                          BranchId& branch);

@@ -6,6 +6,7 @@
 
 #include "ops/backing.hpp"
 #include "ops/branch_set.hpp"
+#include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
 #include "ops/settings.hpp"
@@ -32,6 +33,8 @@ struct Pool {
   Branches branches;
   NodeTable nodes;
   HandleTable handles;
+  /// Closed while a directory moves; see UnionFs, its only user.
+  Gate gate;
   /// Called from any thread.
   policy::Random& random;
   /// Takes back claims that the kernel never got: UnionFs.

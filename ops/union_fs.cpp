@@ -1,6 +1,9 @@
 #include "ops/union_fs.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
@@ -46,6 +49,15 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
     if (!branch)
       throw PoolError("branch " + path +
                       " cannot be opened: " + std::strerror(branch.error().value()));
+    const auto same = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
+      return other->root_id() == (*branch)->root_id();
+    });
+    if (same != branches.end()) {
+      // Copies of a name on both would be one file, and a move onto itself.
+      std::fprintf(stderr, "boughfs: branch %s is the same directory as branch %s: used once\n",
+                   path.c_str(), (*same)->path().c_str());
+      continue;
+    }
     branches.push_back(std::move(*branch));
   }
   return std::make_shared<const BranchSet>(std::move(branches));
@@ -171,88 +183,92 @@ class UnionFs final : public proto::Filesystem {
   // --- names
   Result<proto::EntryReply> lookup(const Context& context,
                                    const proto::LookupRequest& request) override {
-    return ops::lookup(pool_, context, request);
+    return by_path([&] { return ops::lookup(pool_, context, request); });
   }
   void forget(NodeId node, std::uint64_t count) noexcept override {
     pool_.nodes.forget(node, count);
   }
   Result<proto::EntryReply> symlink(const Context& context,
                                     const proto::SymlinkRequest& request) override {
-    return ops::symlink(pool_, context, request);
+    return by_path([&] { return ops::symlink(pool_, context, request); });
   }
   Result<proto::EntryReply> mknod(const Context& context,
                                   const proto::MknodRequest& request) override {
-    return ops::mknod(pool_, context, request);
+    return by_path([&] { return ops::mknod(pool_, context, request); });
   }
   Result<proto::EntryReply> mkdir(const Context& context,
                                   const proto::MkdirRequest& request) override {
-    return ops::mkdir(pool_, context, request);
+    return by_path([&] { return ops::mkdir(pool_, context, request); });
   }
   Result<void> unlink(const Context& context, const proto::UnlinkRequest& request) override {
-    return ops::unlink(pool_, context, request);
+    return by_path([&] { return ops::unlink(pool_, context, request); });
   }
   Result<void> rmdir(const Context& context, const proto::RmdirRequest& request) override {
-    return ops::rmdir(pool_, context, request);
+    return by_path([&] { return ops::rmdir(pool_, context, request); });
   }
   Result<void> rename(const Context& context, const proto::RenameRequest& request) override {
+    if (!moves_directory(context, request))
+      return by_path([&] { return ops::rename(pool_, context, request); });
+    const Gate::Closure alone(pool_.gate, kMovePatience);
+    if (!alone.closed()) return Errno{EBUSY};
     return ops::rename(pool_, context, request);
   }
   Result<proto::EntryReply> link(const Context& context,
                                  const proto::LinkRequest& request) override {
-    return ops::link(pool_, context, request);
+    return by_path([&] { return ops::link(pool_, context, request); });
   }
 
   // --- attributes
   Result<proto::AttrReply> getattr(const Context& context,
                                    const proto::GetattrRequest& request) override {
-    return ops::getattr(pool_, context, request);
+    return by_path([&] { return ops::getattr(pool_, context, request); });
   }
   Result<proto::StatxReply> statx(const Context& context,
                                   const proto::StatxRequest& request) override {
-    return ops::statx(pool_, context, request);
+    return by_path([&] { return ops::statx(pool_, context, request); });
   }
   Result<proto::AttrReply> setattr(const Context& context,
                                    const proto::SetattrRequest& request) override {
-    return ops::setattr(pool_, context, request);
+    return by_path([&] { return ops::setattr(pool_, context, request); });
   }
   Result<void> access(const Context& context, const proto::AccessRequest& request) override {
-    return ops::access(pool_, context, request);
+    return by_path([&] { return ops::access(pool_, context, request); });
   }
   Result<std::size_t> readlink(const Context& context, const proto::ReadlinkRequest&,
                                std::span<std::byte> out) override {
-    return ops::readlink(pool_, context, out);
+    return by_path([&] { return ops::readlink(pool_, context, out); });
   }
   Result<proto::StatfsReply> statfs(const Context& context, const proto::StatfsRequest&) override {
     return ops::statfs(pool_, context);
   }
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
-    return ops::setxattr(pool_, context, request);
+    return by_path([&] { return ops::setxattr(pool_, context, request); });
   }
   Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
                                std::span<std::byte> out) override {
-    return ops::getxattr(pool_, context, request, out);
+    return by_path([&] { return ops::getxattr(pool_, context, request, out); });
   }
   Result<std::size_t> listxattr(const Context& context, const proto::ListxattrRequest& request,
                                 std::span<std::byte> out) override {
-    return ops::listxattr(pool_, context, request, out);
+    return by_path([&] { return ops::listxattr(pool_, context, request, out); });
   }
   Result<void> removexattr(const Context& context,
                            const proto::RemovexattrRequest& request) override {
-    return ops::removexattr(pool_, context, request);
+    return by_path([&] { return ops::removexattr(pool_, context, request); });
   }
 
   // --- files
   Result<proto::OpenReply> open(const Context& context,
                                 const proto::OpenRequest& request) override {
-    return ops::open(pool_, context, request);
+    return by_path([&] { return ops::open(pool_, context, request); });
   }
   Result<proto::CreateReply> create(const Context& context,
                                     const proto::CreateRequest& request) override {
-    return ops::create(pool_, context, request);
+    return by_path([&] { return ops::create(pool_, context, request); });
   }
   Result<proto::CreateReply> tmpfile(const Context& context,
                                      const proto::TmpfileRequest& request) override {
-    return ops::tmpfile(pool_, context, request);
+    return by_path([&] { return ops::tmpfile(pool_, context, request); });
   }
   Result<std::size_t> read(const Context& context, const proto::ReadRequest& request,
                            std::span<std::byte> out) override {
@@ -283,7 +299,7 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {
-    return ops::ioctl(pool_, context, request, out);
+    return by_path([&] { return ops::ioctl(pool_, context, request, out); });
   }
   // Locks are the kernel's own while POSIX_LOCKS and FLOCK_LOCKS are not wanted: none of these
   // comes.
@@ -300,28 +316,51 @@ class UnionFs final : public proto::Filesystem {
   // --- directories
   Result<proto::OpenReply> opendir(const Context& context,
                                    const proto::OpendirRequest& request) override {
-    return ops::opendir(pool_, context, request);
+    return by_path([&] { return ops::opendir(pool_, context, request); });
   }
   Result<void> readdir(const Context& context, const proto::ReaddirRequest& request,
                        proto::DirentPacker& out) override {
-    return ops::readdir(pool_, context, request, out);
+    return by_path([&] { return ops::readdir(pool_, context, request, out); });
   }
   Result<void> readdirplus(const Context& context, const proto::ReaddirplusRequest& request,
                            proto::DirentPlusPacker& out) override {
-    return ops::readdirplus(pool_, context, request, out);
+    return by_path([&] { return ops::readdirplus(pool_, context, request, out); });
   }
   Result<void> releasedir(const Context&, const proto::ReleasedirRequest& request) override {
     close_handle(pool_, request.handle);
     return {};
   }
   Result<void> fsyncdir(const Context& context, const proto::FsyncdirRequest& request) override {
-    return ops::fsyncdir(pool_, context, request);
+    return by_path([&] { return ops::fsyncdir(pool_, context, request); });
   }
   /// sync(2) reaches the branches' file systems by itself, and syncfs(2) is only sent to mounts of
   /// other kinds than ours.
   Result<void> syncfs(const Context&, const proto::SyncfsRequest&) override { return {}; }
 
  private:
+  /// Longer than a disk takes to spin up.
+  static constexpr std::chrono::seconds kMovePatience{30};
+
+  template <class Operation>
+  auto by_path(Operation operation) -> decltype(operation()) {
+    const Gate::Passage passage(pool_.gate);
+    return operation();
+  }
+
+  /// Whether a RENAME moves a directory, or may for all that is known.
+  [[nodiscard]] bool moves_directory(const Context& context,
+                                     const proto::RenameRequest& request) const {
+    constexpr std::uint32_t kExchange = 2;
+    const auto is_file = [this](NodeId parent, std::string_view name) {
+      NodeView view;
+      const NodeId child = pool_.nodes.child(parent, name);
+      return child != proto::kNoNode && pool_.nodes.view(child, view) && !view.directory;
+    };
+    if (!is_file(context.node, request.old_name.view())) return true;
+    return (request.flags & kExchange) != 0 &&
+           !is_file(request.new_parent, request.new_name.view());
+  }
+
   SharedRandom random_;
   Pool pool_;
 };

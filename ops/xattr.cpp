@@ -55,7 +55,7 @@ Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrR
 
 Result<std::size_t> getxattr(Pool& pool, const Context& context,
                              const proto::GetxattrRequest& request, std::span<std::byte> out) {
-  const auto file = reach(pool, context.node);
+  const auto file = reach_open(pool, context.node);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   return pool.backing.get_xattr(file->fd(), request.name.data(),
@@ -64,7 +64,7 @@ Result<std::size_t> getxattr(Pool& pool, const Context& context,
 
 Result<std::size_t> listxattr(Pool& pool, const Context& context,
                               const proto::ListxattrRequest& request, std::span<std::byte> out) {
-  const auto file = reach(pool, context.node);
+  const auto file = reach_open(pool, context.node);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   out = out.first(std::min<std::size_t>(out.size(), request.size));

@@ -3,6 +3,7 @@ to whom new files belong: as natively."""
 
 import json
 import os
+from pathlib import Path
 
 import calls
 import modes
@@ -41,3 +42,47 @@ class Rights(Comparison):
 
     def test_three_branches_with_a_group(self):
         self.both(3, modes.User([calls.GROUP]))
+
+    def test_names_swapped_under_an_open_directory(self):
+        """A user exchanges his directory with one that he may not enter, over and over, while he works
+        in it through a descriptor: he reaches nothing of the other."""
+        user = modes.User()
+        branches = [self.file_system("tmpfs", f"disk{number}") for number in range(3)]
+        for top in branches:
+            os.chmod(top, 0o755)
+        for number, branch in enumerate(branches):
+            os.makedirs(os.path.join(branch, "home", "mine"))
+            os.makedirs(os.path.join(branch, "home", "private"), 0o700)
+            for path in ("home", "home/mine"):
+                os.chown(os.path.join(branch, path), user.uid, user.uid)
+            for name in range(60):
+                Path(branch, "home", "private", f"kept{number}-{name}").write_text("kept\n")
+        pool = self.pool(branches, modes.Root(), ["minfreespace=1M"])
+        script = ("import ctypes, os, sys, time\n"
+                  "libc = ctypes.CDLL(None)\n"
+                  "here = os.open('mine', os.O_RDONLY)\n"
+                  "end = time.monotonic() + 3\n"
+                  "if os.fork() == 0:\n"
+                  "    while time.monotonic() < end:\n"
+                  "        libc.renameat2(-100, b'mine', -100, b'private', 2)\n"
+                  "    os._exit(0)\n"
+                  "reached, count = 0, 0\n"
+                  "while time.monotonic() < end:\n"
+                  "    count += 1\n"
+                  "    for number in range(3):\n"
+                  "        try:\n"
+                  "            os.unlink(f'kept{number}-{count % 60}', dir_fd=here); reached += 1\n"
+                  "        except OSError: pass\n"
+                  "    try: os.close(os.open(f'new{count}', os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=here))\n"
+                  "    except OSError: pass\n"
+                  "os.wait()\n"
+                  "print(reached)\n")
+        said = self.command(user.wrap(["sh", "-c", 'cd "$0" && exec python3 -c "$1"',
+                                       os.path.join(pool.mountpoint, "home"), script]))
+        self.assertEqual(int(said.split()[-1]), 0, "files of the other directory were removed")
+        for branch in branches:
+            for name in ("mine", "private"):
+                folder = Path(branch, "home", name)
+                inside = {path.name.startswith("kept") for path in folder.iterdir()}
+                self.assertLessEqual(len(inside), 1, f"{folder} holds files of both")
+        self.assertEqual(pool.unmount(), 0, pool.said())

@@ -96,6 +96,32 @@ TEST_CASE("getattr: by handle, even when no name is left; another's handle is EB
   CHECK(errno_of(pool.fs().getattr(pool.as(f), {proto::HandleId{handle.value + 1000}})) == EBADF);
 }
 
+TEST_CASE("a descriptor of a file that was replaced behind the pool goes on working") {
+  PoolFixture pool;
+  pool.file(0, "f", "old");
+  const auto f = pool.walk("f");
+  CHECK(errno_of(pool.fs().getattr(pool.as(f), {})) == 0);
+  pool.file(0, "other", "new text");
+  std::filesystem::rename(pool.branch(0) / "other", pool.branch(0) / "f");
+  CHECK(errno_of(pool.fs().getattr(pool.as(f), {})) == ESTALE);
+
+  std::filesystem::remove(pool.branch(0) / "f");
+  pool.file(0, "f", "next");
+  const auto next = pool.walk("f");
+  pool.open(next, O_RDWR);
+  pool.file(0, "other", "new text");
+  std::filesystem::rename(pool.branch(0) / "other", pool.branch(0) / "f");
+  const auto attr = pool.fs().getattr(pool.as(next), {});
+  REQUIRE(attr.has_value());
+  CHECK(attr->attr.size == 4);
+  proto::SetattrRequest change;
+  change.mode = 0640;
+  const auto changed = pool.fs().setattr(pool.as(next), change);
+  REQUIRE(changed.has_value());
+  CHECK((changed->attr.mode & 07777) == 0640);
+  CHECK(errno_of(pool.fs().open(pool.as(next), {O_RDONLY, false})) == ESTALE);
+}
+
 TEST_CASE("getattr: directories of several branches, the first one shows") {
   PoolFixture pool({"RW", "RW"});
   pool.directory(0, "d", 0750);

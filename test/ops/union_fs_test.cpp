@@ -50,6 +50,19 @@ TEST_CASE("make_union_fs: what cannot be a branch is named") {
   CHECK(why_not(temp.path().string()).empty());
 }
 
+TEST_CASE("a branch that is named twice takes part once") {
+  PoolFixture pool({"RW", "RW"}, {}, [](ops::Settings& settings) {
+    const std::string first = settings.branches.substr(0, settings.branches.find('='));
+    settings.branches = first + ":" + first + "/.:" + settings.branches;
+  });
+  pool.file(0, "a", "text");
+  CHECK(pool.list(proto::kRootNode).size() == 1);
+  proto::RenameRequest move{proto::kRootNode, *proto::Name::check("a"), *proto::Name::check("b"),
+                            0};
+  CHECK(pool.fs().rename(pool.as(proto::kRootNode), move).has_value());
+  CHECK(std::filesystem::exists(pool.branch(0) / "b"));
+}
+
 TEST_CASE("want: what the operations rely on, and nothing they do not serve") {
   PoolFixture pool;
   proto::InitWants wants;
