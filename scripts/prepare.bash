@@ -31,9 +31,11 @@ need_packages() {
     fail "apt-get could not install: ${missing[*]}"
 }
 
-# A bare root directory (debootstrap) has no /dev/fuse even where the kernel has FUSE.
-need_fuse_device() {
+# A bare root directory (debootstrap) has no /dev/fuse even where the kernel has FUSE, and not the
+# /etc/mtab that a first boot makes and fusermount3 reads.
+need_fuse() {
   [ -e /proc/self/mountinfo ] || fail "/proc is not mounted here: mount -t proc proc /proc"
+  if [ "$(id -u)" -eq 0 ] && [ ! -e /etc/mtab ]; then ln -sf ../proc/self/mounts /etc/mtab; fi
   [ -e /dev/fuse ] && return 0
   [ "$(id -u)" -eq 0 ] || fail "/dev/fuse is missing; as root: modprobe fuse"
   modprobe fuse 2> /dev/null || true
