@@ -177,6 +177,7 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   if (request.handle) return setattr_by_handle(pool, context, request);
   if (!changes_something(request)) return getattr(pool, context, {});
 
+  const auto no_new_copies = hold_copies(pool, context.node);
   auto subject = find_subject(pool, context.node);
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);

@@ -66,6 +66,7 @@ class Cloner {
       made_ = false;
     } else {
       if (target.error() != Errno{ENOENT}) return target.error();
+      const std::lock_guard lock(pool_.directory_copies);
       const auto stat = backing_.stat(source->fd());
       if (!stat) return stat.error();
       target = make(name, *source, *stat);

@@ -309,6 +309,12 @@ Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId
   return Errno{ESTALE};
 }
 
+std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node) {
+  NodeView view;
+  if (!pool.nodes.view(node, view) || !view.directory) return {};
+  return std::unique_lock(pool.directory_copies);
+}
+
 Result<Subject> find_subject(Pool& pool, NodeId node) {
   auto own = reach_open(pool, node);
   if (!own) return own.error();

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <mutex>
 #include <string_view>
 #include <vector>
 
@@ -122,6 +123,9 @@ struct Subject {
     return {};
   }
 };
+
+/// Before find_subject(), and until the change is made: for a directory no copy is made meanwhile.
+[[nodiscard]] std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node);
 
 /// EROFS: the node's file, or every copy of a directory, is on read-only branches. Else as reach().
 [[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node);

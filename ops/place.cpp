@@ -30,9 +30,15 @@ Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts, Name
 Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
                               std::string_view path, PoolFacts& facts) {
   if (facts.exists(index)) return facts.take_directory(index);
-  const policy::Choice from = pool.settings.search->choose(facts, pool.random);
-  if (from.empty()) return unanswered(facts).value_or(refusal_errno(from.refusal()));
-  return clone_path(pool, set[from[0]], set[index], path);
+  // Each component as its own shown copy is: that of the last one may have others above it.
+  for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
+    const std::string_view part = path.substr(0, end);
+    PoolFacts part_facts(pool, set, part);
+    const policy::Choice from = pool.settings.search->choose(part_facts, pool.random);
+    if (from.empty()) return unanswered(part_facts).value_or(refusal_errno(from.refusal()));
+    auto cloned = clone_path(pool, set[from[0]], set[index], part);
+    if (!cloned || end == std::string_view::npos) return cloned;
+  }
 }
 
 bool demote_if_read_only(Pool& pool, Branch& branch) {

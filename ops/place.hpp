@@ -26,8 +26,8 @@ struct Existing {
 [[nodiscard]] Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts,
                                                             Name name);
 
-/// The directory `path` on branch `index` of `set`, cloned from the copy that the search policy
-/// chooses where it is missing. `facts` are about `path`.
+/// The directory `path` on branch `index` of `set`, cloned each component from the copy that the
+/// search chooses where it is missing. `facts` are about `path`.
 [[nodiscard]] Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
                                             std::string_view path, PoolFacts& facts);
 

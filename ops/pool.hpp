@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 
 #include "ops/backing.hpp"
 #include "ops/branch_set.hpp"
@@ -35,6 +36,9 @@ struct Pool {
   HandleTable handles;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
+  /// Between cloning a directory as it is and changing the attributes of all its copies: a change
+  /// must not miss a copy that is just being made. Held across those branch calls, inside the gate.
+  std::mutex directory_copies;
   /// Called from any thread.
   policy::Random& random;
   /// Takes back claims that the kernel never got: UnionFs.

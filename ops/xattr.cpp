@@ -42,6 +42,7 @@ std::size_t drop_hidden(std::span<std::byte> names) noexcept {
 }  // namespace
 
 Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrRequest& request) {
+  const auto no_new_copies = hold_copies(pool, context.node);
   auto subject = find_subject(pool, context.node);
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
@@ -75,6 +76,7 @@ Result<std::size_t> listxattr(Pool& pool, const Context& context,
 
 Result<void> removexattr(Pool& pool, const Context& context,
                          const proto::RemovexattrRequest& request) {
+  const auto no_new_copies = hold_copies(pool, context.node);
   auto subject = find_subject(pool, context.node);
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <filesystem>
 #include <map>
 
 #include "policy/registry.hpp"
@@ -470,6 +472,24 @@ TEST_CASE("whichever call fails, what is new is whole or not there") {
       if (!failed) CHECK(error == std::nullopt);
     }
   }
+}
+
+TEST_CASE("clone: each directory as its own shown copy is, not as that above the last one") {
+  PoolFixture pool({"RW", "NC", "NC"}, {}, with_create_policy("ff"));
+  pool.directory(1, "d");
+  pool.directory(2, "d/e");
+  const auto shown = std::filesystem::last_write_time(pool.branch(1) / "d") - std::chrono::hours(5);
+  std::filesystem::last_write_time(pool.branch(1) / "d", shown);
+  std::filesystem::permissions(pool.branch(1) / "d", std::filesystem::perms(0750));
+  std::filesystem::permissions(pool.branch(2) / "d", std::filesystem::perms(0777));
+
+  const NodeId parent = pool.walk("d/e");
+  auto reply = pool.fs().create(pool.as(parent), create_request(pool, "f"));
+  REQUIRE(reply.has_value());
+  CHECK(std::filesystem::exists(pool.branch(0) / "d/e/f"));
+  CHECK(std::filesystem::last_write_time(pool.branch(0) / "d") == shown);
+  CHECK(std::filesystem::status(pool.branch(0) / "d").permissions() ==
+        std::filesystem::perms(0750));
 }
 
 }  // namespace bough::test
