@@ -54,14 +54,13 @@ Crew::~Crew() = default;
 
 void Crew::start() {
   for (unsigned i = 0; i < std::min(kBase, threads_); ++i) {
-    add(Worker::Role::kServing);
+    add();
     armed_.fetch_add(1);
   }
   peak_.store(armed_.load());
 }
 
-std::shared_ptr<Device> Crew::device_for_next() {
-  if (started_.load() == 0 && !control_started_.load()) return device_;
+std::shared_ptr<Device> Crew::own_device() {
   if (may_clone_) {
     if (auto clone = device_->clone()) {
       cloned_.fetch_add(1);
@@ -72,16 +71,10 @@ std::shared_ptr<Device> Crew::device_for_next() {
   return device_;
 }
 
-void Crew::add(Worker::Role role) {
-  const bool control = role == Worker::Role::kControl;
-  const std::size_t slot = control ? threads_ : started_.load();
-  auto worker = std::make_unique<Worker>(connection_, state_, device_for_next(), slot, role);
-  worker->start();
-  if (control) {
-    control_ = std::move(worker);
-    control_started_.store(true);
-    return;
-  }
+void Crew::add() {
+  const std::size_t slot = started_.load();
+  auto worker = std::make_unique<Worker>(connection_, state_, slot, Worker::Role::kServing);
+  worker->start(slot == 0 ? device_ : own_device());
   workers_[slot] = std::move(worker);
   started_.store(static_cast<unsigned>(slot) + 1);
 }
@@ -130,6 +123,7 @@ void Crew::supervise(const std::function<bool()>& done, std::optional<millisecon
       }
       state_.supervisor_sleeps.store(false, std::memory_order_seq_cst);
     }
+    rest_those_who_left();
     const Sample now = sample();
     if (now.changed) {
       quiet_ticks_ = 0;
@@ -180,14 +174,23 @@ bool Crew::all_blocked() const noexcept {
 }
 
 void Crew::arm_one() {
-  Worker* chosen = nullptr;
-  for (unsigned i = 0; i < started_.load() && chosen == nullptr; ++i)
-    if (!workers_[i]->armed()) chosen = workers_[i].get();
+  Worker* parked = nullptr;
+  Worker* resting = nullptr;
+  for (unsigned i = 0; i < started_.load(); ++i) {
+    Worker& worker = *workers_[i];
+    if (worker.resting()) {
+      if (resting == nullptr) resting = &worker;
+    } else if (parked == nullptr && !worker.armed() && !worker.leaving()) {
+      parked = &worker;
+    }
+  }
   try {
-    if (chosen != nullptr) {
-      chosen->arm();
+    if (parked != nullptr) {
+      parked->arm();
+    } else if (resting != nullptr) {
+      resting->start(own_device());
     } else if (started_.load() < threads_) {
-      add(Worker::Role::kServing);
+      add();
     } else {
       arm_control();
       return;
@@ -202,10 +205,17 @@ void Crew::arm_one() {
 }
 
 void Crew::arm_control() {
-  if (!control_)
-    add(Worker::Role::kControl);
-  else if (!control_->armed())
-    control_->arm();
+  if (control_started_.load()) {
+    if (control_->resting())
+      control_->start(own_device());
+    else if (!control_->armed() && !control_->leaving())
+      control_->arm();
+    return;
+  }
+  auto worker = std::make_unique<Worker>(connection_, state_, threads_, Worker::Role::kControl);
+  worker->start(own_device());
+  control_ = std::move(worker);
+  control_started_.store(true);
 }
 
 bool Crew::park_one() {
@@ -229,9 +239,25 @@ void Crew::go_idle() {
   while (park_one()) {
   }
   connection_->fs.idle();
-  for (unsigned i = 0; i < started_.load(); ++i) workers_[i]->trim();
-  if (control_) control_->trim();
+  const auto quieten = [](Worker& worker) {
+    if (worker.armed())
+      worker.trim();
+    else if (!worker.resting())
+      worker.leave();
+  };
+  for (unsigned i = 0; i < started_.load(); ++i) quieten(*workers_[i]);
+  if (control_) quieten(*control_);
   ::malloc_trim(0);
+}
+
+void Crew::rest_those_who_left() noexcept {
+  const auto look = [](Worker& worker) {
+    if (worker.resting() || !worker.left()) return;
+    worker.join();
+    worker.rest();
+  };
+  for (unsigned i = 0; i < started_.load(); ++i) look(*workers_[i]);
+  if (control_) look(*control_);
 }
 
 void Crew::nudge_free() noexcept {

@@ -16,7 +16,8 @@ namespace bough::session {
 /// The workers of a session and the rule by which they are armed. One that waits on the device is
 /// woken for every message (poll waiters on /dev/fuse are not exclusive), so few wait at a time;
 /// another is armed when all armed ones are caught in branch calls, or when messages pile up. When
-/// every worker is caught, one more reads on and serves what cannot block.
+/// every worker is caught, one more reads on and serves what cannot block. In the quiet all but the
+/// first end their threads and close their descriptors.
 ///
 /// Used by the thread that runs the session, except wake() and the atomics.
 class Crew {
@@ -65,11 +66,12 @@ class Crew {
   void arm_control();
   bool park_one();
   void go_idle();
+  void rest_those_who_left() noexcept;
   void nudge_free() noexcept;
   void nudge_held() noexcept;
-  /// Starts one more thread, armed. Throws std::system_error, std::bad_alloc.
-  void add(Worker::Role role);
-  [[nodiscard]] std::shared_ptr<Device> device_for_next();
+  /// One more, armed. Throws std::system_error, std::bad_alloc.
+  void add();
+  [[nodiscard]] std::shared_ptr<Device> own_device();
   [[nodiscard]] bool all_blocked() const noexcept;
 
   std::shared_ptr<Connection> connection_;

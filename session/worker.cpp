@@ -70,20 +70,27 @@ struct Worker::Reactor {
   bool waiting = false;
 };
 
-Worker::Worker(std::shared_ptr<Connection> connection, CrewState& crew,
-               std::shared_ptr<Device> device, std::size_t slot, Role role)
+Worker::Worker(std::shared_ptr<Connection> connection, CrewState& crew, std::size_t slot, Role role)
     : connection_(std::move(connection)),
       crew_(crew),
-      device_(std::move(device)),
       role_(role),
       buffers_(connection_->agreement.max_payload()),
       dispatcher_(connection_, connection_->inflight.slot(slot), counters_, buffers_),
-      reactor_(std::make_unique<Reactor>(device_->fd())),
       spin_trust_(kSpinTrust) {}
 
 Worker::~Worker() = default;
 
-void Worker::start() {
+void Worker::start(std::shared_ptr<Device> device) {
+  auto reactor = std::make_unique<Reactor>(device->fd());
+  device_ = std::move(device);
+  {
+    const std::lock_guard hold(reach_);
+    reactor_ = std::move(reactor);
+  }
+  trim_.store(false);
+  leave_.store(false);
+  left_.store(false);
+  armed_.store(true, std::memory_order_release);
   crew_.running.fetch_add(1);
   const int error = start_thread(
       thread_,
@@ -94,13 +101,23 @@ void Worker::start() {
       this);
   if (error != 0) {
     crew_.running.fetch_sub(1);
+    rest();
     throw std::system_error(error, std::generic_category(), "worker thread");
   }
   started_ = true;
 }
 
+void Worker::rest() noexcept {
+  armed_.store(false, std::memory_order_release);
+  buffers_.trim();
+  const std::lock_guard hold(reach_);
+  reactor_.reset();
+  device_.reset();
+}
+
 void Worker::nudge() noexcept {
-  asio::post(reactor_->io, [] {});
+  const std::lock_guard hold(reach_);
+  if (reactor_) asio::post(reactor_->io, [] {});
 }
 
 void Worker::arm() noexcept {
@@ -147,6 +164,8 @@ void Worker::run() noexcept {
       reactor_->wait_nudged();
     }
   }
+  held_.store(false, std::memory_order_release);
+  left_.store(true, std::memory_order_release);
   crew_.running.fetch_sub(1);
   crew_.bell.ring();
 }

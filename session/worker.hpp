@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 #include "session/bell.hpp"
 #include "session/buffers.hpp"
@@ -40,7 +41,8 @@ struct CrewState {
 };
 
 /// One thread of a session: reads from its device descriptor, serves to completion, sleeps in
-/// Asio's readiness wait. Armed, it waits for messages; parked, for its supervisor alone.
+/// Asio's readiness wait. Armed, it waits for messages; parked, for its supervisor alone; resting,
+/// it has neither thread nor descriptors, and its figures stay readable.
 class Worker {
  public:
   enum class Role : std::uint8_t {
@@ -49,16 +51,16 @@ class Worker {
     kControl,
   };
 
-  Worker(std::shared_ptr<Connection> connection, CrewState& crew, std::shared_ptr<Device> device,
-         std::size_t slot, Role role);
+  /// Resting.
+  Worker(std::shared_ptr<Connection> connection, CrewState& crew, std::size_t slot, Role role);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   // --- the supervisor's side
 
-  /// Starts the thread, armed. Throws std::system_error.
-  void start();
+  /// Starts the thread of a resting worker, armed. Throws std::system_error, and it rests still.
+  void start(std::shared_ptr<Device> device);
   void arm() noexcept;
   void park() noexcept;
   [[nodiscard]] bool armed() const noexcept { return armed_.load(std::memory_order_acquire); }
@@ -66,7 +68,14 @@ class Worker {
   void trim() noexcept;
   /// The thread ends after what it is doing now.
   void leave() noexcept;
+  [[nodiscard]] bool leaving() const noexcept { return leave_.load(std::memory_order_acquire); }
+  /// Whether the thread has done its last; join() waits for nothing then.
+  [[nodiscard]] bool left() const noexcept { return left_.load(std::memory_order_acquire); }
   void join() noexcept;
+  /// Closes the descriptors of a worker whose thread was joined. Requests that it read and others
+  /// have still to answer keep the device open.
+  void rest() noexcept;
+  [[nodiscard]] bool resting() const noexcept { return !started_; }
 
   /// Odd while a message is being served; rises by one at each begin and end.
   [[nodiscard]] std::uint64_t activity() const noexcept {
@@ -83,7 +92,7 @@ class Worker {
   [[nodiscard]] bool blocked() const noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
-  /// Any thread: looks at its flags and the backlog once more.
+  /// Any thread: looks at its flags and the backlog once more. Nothing to one that rests.
   void nudge() noexcept;
 
  private:
@@ -111,11 +120,14 @@ class Worker {
   Counters counters_;
   Buffers buffers_;
   Dispatcher dispatcher_;
+  /// Guards the pointer against the nudges of others; the worker's own thread needs no lock.
+  std::mutex reach_;
   std::unique_ptr<Reactor> reactor_;
 
-  std::atomic<bool> armed_{true};
+  std::atomic<bool> armed_{false};
   std::atomic<bool> trim_{false};
   std::atomic<bool> leave_{false};
+  std::atomic<bool> left_{false};
   std::atomic<bool> held_{false};
   std::atomic<std::uint64_t> activity_{0};
   std::atomic<std::uint64_t> immediate_{0};

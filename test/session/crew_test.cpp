@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "session/backlog.hpp"
+#include "test/session/belongings.hpp"
 #include "test/session/serving.hpp"
 
 using namespace bough;
@@ -119,6 +120,31 @@ TEST_CASE("workers that a burst needed are parked again") {
   CHECK(Serving::eventually([&] { return serving.figure("workers_armed") == 1; }));
   serving.kernel.lookup("file");
   CHECK(serving.kernel.receive()->error == 0);
+}
+
+TEST_CASE("in the quiet, workers that a burst needed have neither thread nor descriptor") {
+  session::Settings settings;
+  settings.threads = 6;
+  Serving serving(settings);
+  serving.kernel.lookup("file");
+  CHECK(serving.kernel.receive());
+  REQUIRE(Serving::eventually([&] { return serving.fs.idles() == 1; }));
+  const auto before = Belongings::now();
+  for (const unsigned round : {1U, 2U}) {
+    const auto name = [round](int i) {
+      return "park" + std::to_string(round) + "." + std::to_string(i);
+    };
+    for (int i = 0; i < 6; ++i) serving.kernel.lookup(name(i));
+    REQUIRE(serving.fs.wait_parked_count(6));
+    // A seventh is read by the control worker.
+    serving.kernel.lookup("file");
+    REQUIRE(serving.reaches("queued", round));
+    CHECK(Belongings::now().threads == before.threads + 6);
+    for (int i = 0; i < 6; ++i) serving.fs.let_go(name(i));
+    for (int i = 0; i < 7; ++i) CHECK(serving.kernel.receive());
+    CHECK(Serving::eventually([&] { return Belongings::now() == before; }));
+    CHECK(serving.figure("requests_lookup") == 1 + 7 * round);
+  }
 }
 
 TEST_CASE("many requests at once, answered each once") {
