@@ -34,7 +34,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   }
   if (branch.mode() == BranchMode::kReadOnly) return Errno{EROFS};
 
-  const auto parent = reach_or_clone(pool, *set, index, path.view(), facts);
+  const auto parent = reach_or_clone_beside(pool, *set, index, path.view(), facts);
   if (!parent) return parent.error();
   if (const auto linked = pool.backing.link_fd(file->fd(), parent->fd(), name.c_str()); !linked)
     return linked.error();

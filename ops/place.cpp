@@ -41,6 +41,14 @@ Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t inde
   }
 }
 
+Result<DirRef> reach_or_clone_beside(Pool& pool, const BranchSet& set, std::size_t index,
+                                     std::string_view path, PoolFacts& facts) {
+  auto reached = reach_or_clone(pool, set, index, path, facts);
+  if (!reached && (reached.error() == Errno{ENOTDIR} || reached.error() == Errno{ELOOP}))
+    return Errno{EXDEV};
+  return reached;
+}
+
 bool demote_if_read_only(Pool& pool, Branch& branch) {
   const auto space = branch.statfs();
   if (!space || !space->read_only) return false;

@@ -31,6 +31,12 @@ struct Existing {
 [[nodiscard]] Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
                                             std::string_view path, PoolFacts& facts);
 
+/// The same for a file that stays on its branch (LINK, RENAME). EXDEV when something that is no
+/// directory stands in the way there: mv(1) and cp(1) then copy the file to another branch.
+[[nodiscard]] Result<DirRef> reach_or_clone_beside(Pool& pool, const BranchSet& set,
+                                                   std::size_t index, std::string_view path,
+                                                   PoolFacts& facts);
+
 /// After an EROFS from `branch`: whether its file system really is read-only now. It is then
 /// demoted, and another branch may be tried.
 [[nodiscard]] bool demote_if_read_only(Pool& pool, Branch& branch);

@@ -167,7 +167,7 @@ class Renaming {
 
     for (Step& step : steps) {
       if (!new_parents_.exists(step.branch)) {
-        auto made = reach_or_clone(pool_, *set_, step.branch, new_path_, new_parents_);
+        auto made = reach_or_clone_beside(pool_, *set_, step.branch, new_path_, new_parents_);
         if (!made) return made.error();
         step.cloned = *std::move(made);
         step.new_parent = step.cloned.fd();

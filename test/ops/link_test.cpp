@@ -69,6 +69,24 @@ TEST_CASE("links that cannot be") {
   CHECK(pool.exists(2, "x"));
 }
 
+TEST_CASE("a link is refused as between file systems where no directory can be on its branch") {
+  for (const bool symlink : {false, true}) {
+    CAPTURE(symlink);
+    PoolFixture pool({"RW", "RW"});
+    pool.directory(0, "d/e");
+    pool.file(1, "f", "text");
+    if (symlink)
+      std::filesystem::create_symlink("/", pool.branch(1) / "d");
+    else
+      pool.file(1, "d", "in the way");
+    const Tree before = tree_of(pool.branch(1));
+    const NodeId f = pool.walk("f");
+    CHECK(link(pool, pool.as(pool.walk("d")), f, "g").error() == Errno{EXDEV});
+    CHECK(link(pool, pool.as(pool.walk("d/e")), f, "g").error() == Errno{EXDEV});
+    CHECK(tree_of(pool.branch(1)) == before);
+  }
+}
+
 TEST_CASE("a file without names cannot get one again") {
   PoolFixture pool;
   pool.file(0, "f");

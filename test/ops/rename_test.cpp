@@ -122,6 +122,23 @@ std::vector<Situation> situations() {
 
 }  // namespace
 
+TEST_CASE("a rename is refused as between file systems where no directory can be on its branch") {
+  for (const bool symlink : {false, true}) {
+    CAPTURE(symlink);
+    PoolFixture pool({"RW", "RW"});
+    pool.directory(0, "d/e");
+    pool.file(1, "f", "text");
+    if (symlink)
+      std::filesystem::create_symlink("/", pool.branch(1) / "d");
+    else
+      pool.file(1, "d", "in the way");
+    const Tree before = tree_of(pool.branch(1));
+    CHECK(rename(pool, kRootNode, "f", pool.walk("d"), "g") == EXDEV);
+    CHECK(rename(pool, kRootNode, "f", pool.walk("d/e"), "g") == EXDEV);
+    CHECK(tree_of(pool.branch(1)) == before);
+  }
+}
+
 TEST_CASE("rename: every situation on two branches comes out as expected") {
   for (const bool same_parent : {true, false})
     for (const Situation& now : situations()) {
