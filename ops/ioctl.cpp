@@ -13,6 +13,22 @@
 namespace bough::ops {
 namespace {
 
+/// FS_IOC_*FLAGS fill an int, but a file system may believe the declared long.
+struct alignas(8) Argument {
+  std::array<std::byte, std::max(sizeof(fsxattr), sizeof(long))> bytes{};
+
+  template <class T>
+  [[nodiscard]] T as() const noexcept {
+    T value;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+  }
+  template <class T>
+  void put(const T& value) noexcept {
+    std::memcpy(bytes.data(), &value, sizeof value);
+  }
+};
+
 /// One ioctl that the daemon makes for others: its argument is a plain structure of known size,
 /// which a local user may pass to any file of his.
 struct Allowed {
@@ -22,6 +38,8 @@ struct Allowed {
   /// with a long and move an int.
   std::size_t size = 0;
   bool changes = false;
+  /// What reads the same argument, for those that change it.
+  std::uint32_t reader = 0;
 };
 
 std::optional<Allowed> allowed(std::uint32_t command) noexcept {
@@ -31,46 +49,116 @@ std::optional<Allowed> allowed(std::uint32_t command) noexcept {
       return Allowed{FS_IOC_GETFLAGS, sizeof(int), false};
     case FS_IOC_SETFLAGS:
     case FS_IOC32_SETFLAGS:
-      return Allowed{FS_IOC_SETFLAGS, sizeof(int), true};
+      return Allowed{FS_IOC_SETFLAGS, sizeof(int), true, FS_IOC_GETFLAGS};
     case FS_IOC_GETVERSION:
     case FS_IOC32_GETVERSION:
       return Allowed{FS_IOC_GETVERSION, sizeof(int), false};
     case FS_IOC_FSGETXATTR:
       return Allowed{FS_IOC_FSGETXATTR, sizeof(fsxattr), false};
     case FS_IOC_FSSETXATTR:
-      return Allowed{FS_IOC_FSSETXATTR, sizeof(fsxattr), true};
+      return Allowed{FS_IOC_FSSETXATTR, sizeof(fsxattr), true, FS_IOC_FSGETXATTR};
     default:
       return std::nullopt;
   }
 }
 
+/// Flags such as immutable and append-only want a capability that the caller's own call would have
+/// lacked.
+Result<int> change(Pool& pool, const Context& context, int fd, const Allowed& what,
+                   Argument& argument) {
+  const CallerGuard guard(pool, context.uid, context.gid, std::nullopt, 0,
+                          CallerGuard::Purpose::kAllocate);
+  if (!guard.ready()) return guard.ready().error();
+  return pool.backing.control(fd, what.command, argument.bytes);
+}
+
 Result<proto::IoctlReply> run(Pool& pool, const Context& context, int fd, const Allowed& what,
                               const proto::IoctlRequest& request, std::span<std::byte> out) {
-  // FS_IOC_*FLAGS fill an int, but a file system may believe the declared long.
-  alignas(8) std::array<std::byte, std::max(sizeof(fsxattr), sizeof(long))> argument{};
+  Argument argument;
   if (what.changes) {
     if (request.in.size() < what.size) return Errno{EINVAL};
-    std::memcpy(argument.data(), request.in.data(), what.size);
+    std::memcpy(argument.bytes.data(), request.in.data(), what.size);
   } else if (std::min<std::size_t>(request.out_size, out.size()) < what.size) {
     return Errno{EINVAL};
   }
-  const auto result = [&]() -> Result<int> {
-    if (!what.changes) return pool.backing.control(fd, what.command, argument);
-    // Flags such as immutable and append-only want a capability that his own call would have
-    // lacked.
-    const CallerGuard guard(pool, context.uid, context.gid, std::nullopt, 0,
-                            CallerGuard::Purpose::kAllocate);
-    if (!guard.ready()) return guard.ready().error();
-    return pool.backing.control(fd, what.command, argument);
-  }();
+  const auto result = what.changes ? change(pool, context, fd, what, argument)
+                                   : pool.backing.control(fd, what.command, argument.bytes);
   if (!result) return result.error();
   proto::IoctlReply reply;
   reply.result = *result;
   if (!what.changes) {
-    std::memcpy(out.data(), argument.data(), what.size);
+    std::memcpy(out.data(), argument.bytes.data(), what.size);
     reply.out_size = what.size;
   }
   return reply;
+}
+
+/// `other` with all that `wanted` changes of `before`, and nothing else: the copies may stand on
+/// file systems that know different flags, and each refuses those that it does not know.
+Argument carried_over(const Allowed& what, const Argument& before, const Argument& wanted,
+                      const Argument& other) {
+  const auto bits = [](std::uint32_t from, std::uint32_t to, std::uint32_t on) {
+    return (on & ~(from ^ to)) | (to & (from ^ to));
+  };
+  const auto field = [](std::uint32_t from, std::uint32_t to, std::uint32_t on) {
+    return from == to ? on : to;
+  };
+  Argument result = other;
+  if (what.command == FS_IOC_SETFLAGS) {
+    result.put(
+        bits(before.as<std::uint32_t>(), wanted.as<std::uint32_t>(), other.as<std::uint32_t>()));
+    return result;
+  }
+  const auto from = before.as<fsxattr>();
+  const auto to = wanted.as<fsxattr>();
+  auto on = other.as<fsxattr>();
+  on.fsx_xflags = bits(from.fsx_xflags, to.fsx_xflags, on.fsx_xflags);
+  on.fsx_extsize = field(from.fsx_extsize, to.fsx_extsize, on.fsx_extsize);
+  on.fsx_projid = field(from.fsx_projid, to.fsx_projid, on.fsx_projid);
+  on.fsx_cowextsize = field(from.fsx_cowextsize, to.fsx_cowextsize, on.fsx_cowextsize);
+  result.put(on);
+  return result;
+}
+
+Result<Fd> readable(Pool& pool, int directory) {
+  return open_with_relief(
+      pool, [&] { return pool.backing.reopen(directory, O_RDONLY | O_DIRECTORY | O_NONBLOCK); });
+}
+
+/// All copies of a directory that may be changed; the shown one decides, as for its attributes.
+Result<proto::IoctlReply> change_directory(Pool& pool, const Context& context, NodeId node,
+                                           const Allowed& what,
+                                           const proto::IoctlRequest& request) {
+  if (request.in.size() < what.size) return Errno{EINVAL};
+  Argument wanted;
+  std::memcpy(wanted.bytes.data(), request.in.data(), what.size);
+  const auto no_new_copies = hold_copies(pool, node);
+  auto subject = find_subject(pool, node);
+  if (!subject) return subject.error();
+  note_branch(context, pool, subject->own.branch);
+  Argument before;
+  if (!subject->others.empty()) {
+    const auto fd = readable(pool, subject->own.fd());
+    if (!fd) return fd.error();
+    const auto read = pool.backing.control(fd->get(), what.reader, before.bytes);
+    if (!read) return read.error();
+  }
+  const auto done = subject->apply([&](NodeFile& file) -> Result<void> {
+    const auto fd = readable(pool, file.fd());
+    if (!fd) return fd.error();
+    Argument argument = wanted;
+    if (&file != &subject->own) {
+      Argument now;
+      const auto read = pool.backing.control(fd->get(), what.reader, now.bytes);
+      if (!read) return read.error();
+      argument = carried_over(what, before, wanted, now);
+    }
+    const auto changed = change(pool, context, fd->get(), what, argument);
+    if (!changed) return changed.error();
+    return {};
+  });
+  if (!done) return done.error();
+  return proto::IoctlReply{};
 }
 
 }  // namespace
@@ -85,18 +173,14 @@ Result<proto::IoctlReply> ioctl(Pool& pool, const Context& context,
     if (what->changes && !writable(pool, file->branch)) return Errno{EROFS};
     return run(pool, context, file->fd.get(), *what, request, out);
   }
-  // A directory's handle has no descriptor of one branch: the copy that shows its attributes
-  // answers.
+  // A directory's handle has no descriptor of one branch.
   const auto handle = pool.handles.directory(request.handle);
   if (!handle) return Errno{EBADF};
+  if (what->changes) return change_directory(pool, context, handle->node, *what, request);
   const auto directory = reach(pool, handle->node);
   if (!directory) return directory.error();
   note_branch(context, pool, directory->branch);
-  const bool removed = directory->branch == kNoBranch;
-  if (what->changes && !removed && !writable(pool, directory->branch)) return Errno{EROFS};
-  const auto fd = open_with_relief(pool, [&] {
-    return pool.backing.reopen(directory->fd(), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-  });
+  const auto fd = readable(pool, directory->fd());
   if (!fd) return fd.error();
   return run(pool, context, fd->get(), *what, request, out);
 }

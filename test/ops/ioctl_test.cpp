@@ -113,6 +113,83 @@ TEST_CASE("ioctl: flags of files and directories") {
   }
 }
 
+TEST_CASE("ioctl: flags of a directory reach every copy that may be changed") {
+  PoolFixture pool({"RW", "RW", "RO", "NC"});
+  for (std::size_t i = 0; i < 4; ++i) pool.directory(i, "d");
+  if (!has_flags(pool)) return;
+  const auto flags_on = [&](std::size_t index) { return native_flags(pool.branch(index) / "d"); };
+  auto opened = pool.fs().opendir(pool.as(pool.walk("d")), {});
+  REQUIRE(opened.has_value());
+  const auto directory = pool.keep(*opened, true);
+  Ioctl ioctl{pool};
+  int flags = 0;
+  REQUIRE(ioctl.get(directory, FS_IOC_GETFLAGS, flags) == 0);
+  CHECK(ioctl.set(directory, flags | FS_NODUMP_FL) == 0);
+  CHECK((flags_on(0) & FS_NODUMP_FL) != 0);
+  CHECK((flags_on(1) & FS_NODUMP_FL) != 0);
+  CHECK((flags_on(2) & FS_NODUMP_FL) == 0);
+  CHECK((flags_on(3) & FS_NODUMP_FL) != 0);
+
+  // What was not asked to change stays as it is on each copy.
+  const int fd = ::open((pool.branch(1) / "d").c_str(), O_RDONLY | O_CLOEXEC);
+  int own = flags_on(1) | FS_NOATIME_FL;
+  REQUIRE(::ioctl(fd, FS_IOC_SETFLAGS, &own) == 0);
+  ::close(fd);
+  CHECK(ioctl.set(directory, flags) == 0);
+  CHECK((flags_on(0) & (FS_NODUMP_FL | FS_NOATIME_FL)) == 0);
+  CHECK((flags_on(1) & (FS_NODUMP_FL | FS_NOATIME_FL)) == FS_NOATIME_FL);
+  CHECK((flags_on(3) & FS_NODUMP_FL) == 0);
+
+  auto get = request_of(directory, FS_IOC_FSGETXATTR);
+  get.out_size = sizeof(fsxattr);
+  if (!pool.fs().ioctl(pool.as(proto::kRootNode), get, ioctl.out)) return;
+  fsxattr extended{};
+  std::memcpy(&extended, ioctl.out.data(), sizeof extended);
+  extended.fsx_xflags |= FS_XFLAG_NODUMP;
+  auto set = request_of(directory, FS_IOC_FSSETXATTR);
+  set.in = std::as_bytes(std::span(&extended, 1));
+  CHECK(errno_of(pool.fs().ioctl(pool.as(proto::kRootNode), set, ioctl.out)) == 0);
+  CHECK((flags_on(0) & (FS_NODUMP_FL | FS_NOATIME_FL)) == FS_NODUMP_FL);
+  CHECK((flags_on(1) & (FS_NODUMP_FL | FS_NOATIME_FL)) == (FS_NODUMP_FL | FS_NOATIME_FL));
+  CHECK((flags_on(3) & FS_NODUMP_FL) != 0);
+}
+
+TEST_CASE("ioctl: the copy that is shown decides, and a read-only one leaves it to the others") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW"}, test::with_faults(faults));
+  pool.directory(0, "d");
+  pool.directory(1, "d");
+  PoolFixture half({"RO", "RW"});
+  half.directory(0, "d");
+  half.directory(1, "d");
+  PoolFixture none({"RO", "RO"});
+  none.directory(0, "d");
+  if (!has_flags(pool)) return;
+  const auto open_directory = [](PoolFixture& in) {
+    auto opened = in.fs().opendir(in.as(in.walk("d")), {});
+    REQUIRE(opened.has_value());
+    return in.keep(*opened, true);
+  };
+  int flags = native_flags(pool.branch(0) / "d") | FS_NODUMP_FL;
+  const auto directory = open_directory(pool);
+  // The calls are: read the shown copy, change it, read the other, change it.
+  faults->reset();
+  faults->fail({test::Call::kControl, 2}, EIO);
+  CHECK(Ioctl{pool}.set(directory, flags) == EIO);
+  CHECK((native_flags(pool.branch(1) / "d") & FS_NODUMP_FL) == 0);
+  faults->reset();
+  faults->fail({test::Call::kControl, 4}, EIO);
+  CHECK(Ioctl{pool}.set(directory, flags) == 0);
+  CHECK((native_flags(pool.branch(0) / "d") & FS_NODUMP_FL) != 0);
+  CHECK((native_flags(pool.branch(1) / "d") & FS_NODUMP_FL) == 0);
+  faults->reset();
+
+  CHECK(Ioctl{half}.set(open_directory(half), flags) == 0);
+  CHECK((native_flags(half.branch(0) / "d") & FS_NODUMP_FL) == 0);
+  CHECK((native_flags(half.branch(1) / "d") & FS_NODUMP_FL) != 0);
+  CHECK(Ioctl{none}.set(open_directory(none), flags) == EROFS);
+}
+
 TEST_CASE("ioctl: a directory that was removed while it was open") {
   PoolFixture pool;
   pool.directory(0, "d");
