@@ -18,10 +18,13 @@ Branch* BranchSet::by_id(BranchId id) const noexcept {
 
 namespace {
 
-/// Replaces each {a,b} by its alternatives, as a shell does, nested ones too. A brace without a
-/// partner, and one behind a backslash, stands for itself. Not left to glob(3), which is silent
-/// about an alternative that does not exist.
-void expand_braces(const std::string& pattern, std::vector<std::string>& into) {
+/// More than anybody has disks. Each {a,b} of a pattern doubles the number.
+constexpr std::size_t kMostByBraces = 4096;
+
+/// Replaces the first {a,b} by its alternatives, as a shell does; what is nested in them comes with
+/// them. A brace without a partner, and one behind a backslash, stands for itself. False: there is
+/// none.
+bool expand_first_brace(const std::string& pattern, std::vector<std::string>& into) {
   std::size_t open = std::string::npos;
   std::vector<std::size_t> cuts;
   int depth = 0;
@@ -41,14 +44,30 @@ void expand_braces(const std::string& pattern, std::vector<std::string>& into) {
       break;
     }
   }
-  if (open == std::string::npos || depth != 0) {
-    into.push_back(pattern);
-    return;
-  }
+  if (open == std::string::npos || depth != 0) return false;
   const std::string before = pattern.substr(0, open);
   const std::string after = pattern.substr(cuts.back() + 1);
   for (std::size_t i = 0; i + 1 < cuts.size(); ++i)
-    expand_braces(before + pattern.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1) + after, into);
+    into.push_back(before + pattern.substr(cuts[i] + 1, cuts[i + 1] - cuts[i] - 1) + after);
+  return true;
+}
+
+/// Replaces every {a,b} in each pattern. Not left to glob(3), which is silent about an alternative
+/// that does not exist. False: there would be more than kMostByBraces.
+bool expand_braces(std::vector<std::string>& patterns) {
+  for (bool found = true; found;) {
+    found = false;
+    std::vector<std::string> expanded;
+    for (std::string& pattern : patterns) {
+      if (expand_first_brace(pattern, expanded))
+        found = true;
+      else
+        expanded.push_back(std::move(pattern));
+      if (expanded.size() > kMostByBraces) return false;
+    }
+    patterns = std::move(expanded);
+  }
+  return true;
 }
 
 bool is_directory(const char* path) noexcept {
@@ -135,9 +154,12 @@ std::vector<BranchSpec> parse_branches(std::string_view text, std::string& error
                            : "the branch list \"" + std::string(text) +
                                  "\" has an element without a path: take the extra ':' or '=' out";
     if (!error.empty()) return {};
-    std::vector<std::string> patterns;
-    expand_braces(path, patterns);
-    if (is_directory(path.c_str())) patterns.assign(1, path);
+    std::vector<std::string> patterns{path};
+    if (!is_directory(path.c_str()) && !expand_braces(patterns)) {
+      error = "branch " + path + " stands for more than " + std::to_string(kMostByBraces) +
+              " directories by its braces: write fewer alternatives, or a pattern such as disk*";
+      return {};
+    }
     for (const std::string& pattern : patterns) {
       std::vector<std::string> directories;
       if (!find_directories(pattern, directories)) {

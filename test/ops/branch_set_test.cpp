@@ -95,6 +95,24 @@ TEST_CASE("a directory whose name looks like a pattern is meant literally") {
   CHECK(g.paths(g.base + "/{a,b}") == Names{"/{a,b}"});
 }
 
+TEST_CASE("braces that stand for too many directories are refused at once") {
+  const Ground g;
+  std::string doubling;
+  for (int i = 0; i < 12; ++i) doubling += "{/,/./}";
+  doubling += "/a";
+  CHECK(g.paths(g.base + doubling).size() == 4096);
+  std::string single = g.base + "/a";
+  for (int i = 0; i < 1000; ++i) single += "{/}";
+  CHECK(g.paths(single) == Names{"/a"});
+  const std::string wrong = g.bad(g.base + "/{b,c}" + doubling);
+  CHECK(has(wrong, "{b,c}{/,/./}"));
+  CHECK(has(wrong, "4096"));
+  // Expanded to its end this would fill any memory.
+  std::string endless;
+  for (int i = 0; i < 100; ++i) endless += "{a,b}";
+  CHECK(has(g.bad(g.base + "/" + endless), "4096"));
+}
+
 TEST_CASE("every mistake names the element and the remedy") {
   const Ground g;
   CHECK(has(g.bad(g.base + "/a:" + g.base + "/missing"), g.base + "/missing does not exist"));
