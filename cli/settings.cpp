@@ -10,6 +10,7 @@ using proto::Setting;
 
 constexpr const char* kMountGroup = "Mount";
 constexpr const char* kSubtype = "boughfs";
+constexpr std::uint32_t kLeastRead = 4096;
 
 Setting text_row(std::string name, std::string form, std::string help, std::string& field) {
   Setting row;
@@ -65,6 +66,10 @@ Setting max_read_row(std::uint32_t& field) {
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
     if (error != std::errc{} || end != value.data() + value.size()) {
       return "wants a number of bytes";
+    }
+    if (number != 0 && number < kLeastRead) {
+      return "wants at least " + std::to_string(kLeastRead) +
+             ", since the kernel reads whole pages: take a larger number, or 0 for no limit";
     }
     field = number;
     return {};

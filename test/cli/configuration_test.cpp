@@ -144,6 +144,26 @@ TEST_CASE("the subtype and the kernel's permission check cannot be chosen") {
   CHECK(config.mount.max_read == 65536);
 }
 
+TEST_CASE("reads cannot be made shorter than a page") {
+  for (const std::string number : {"1", "512", "4095"}) {
+    Configuration config;
+    try {
+      cli::configure(config, command({"/a", "/pool"}, "max_read=" + number));
+      FAIL("accepted " << number);
+    } catch (const StartError& error) {
+      const std::string line = error.what();
+      CHECK(line.find("max_read=" + number) != std::string::npos);
+      CHECK(line.find("at least 4096") != std::string::npos);
+      CHECK(line.find("or 0") != std::string::npos);
+    }
+  }
+  for (const std::string number : {"0", "4096"}) {
+    Configuration config;
+    cli::configure(config, command({"/a", "/pool"}, "max_read=" + number));
+    CHECK(std::to_string(config.mount.max_read) == number);
+  }
+}
+
 TEST_CASE("a malformed branch list is refused in one line") {
   Configuration config;
   cli::configure(config, command({"/a=SOMETHING", "/pool"}));
