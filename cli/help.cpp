@@ -21,7 +21,8 @@ constexpr std::string_view kUsage =
     "\n"
     "Flags\n"
     "  -o OPTION[,OPTION…]             options, applied from left to right; \\, is a comma in a "
-    "value\n"
+    "value,\n"
+    "                                  and NAME_X is NAME-X\n"
     "  -f                              stay in the foreground\n"
     "  -d                              trace every request to stderr, in the foreground\n"
     "  -r                              read-only, as -o ro\n"
@@ -85,7 +86,8 @@ void add_row(std::string& to, const proto::Setting& row) {
   std::string key = row.name;
   if (!row.form.empty()) key += row.bare.empty() ? "=" + row.form : "[=" + row.form + "]";
   std::string text = row.help;
-  if (!row.fallback.empty()) text += " [" + row.fallback + "]";
+  // A form of one word says it already.
+  if (!row.fallback.empty() && row.fallback != row.form) text += " [" + row.fallback + "]";
   if (!row.aliases.empty()) {
     text += " (also:";
     for (const std::string& alias : row.aliases) text += " " + alias;

@@ -33,10 +33,9 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   std::vector<proto::Setting> rows;
   rows.push_back(number("threads", {"max-threads"}, settings.threads, 1, 512,
                         "threads that may wait for a branch at once"));
-  rows.push_back(number("max-background", {"max_background"}, settings.max_background, 1, 65535,
+  rows.push_back(number("max-background", {}, settings.max_background, 1, 65535,
                         "readahead, writeback and RELEASE requests before the kernel throttles"));
-  rows.push_back(number("congestion-threshold", {"congestion_threshold"},
-                        settings.congestion_threshold, 0, 65535,
+  rows.push_back(number("congestion-threshold", {}, settings.congestion_threshold, 0, 65535,
                         "background requests at which readahead is left out; 0: 3/4 of "
                         "max-background"));
 

@@ -61,6 +61,7 @@ TEST_CASE("every row is complete, and what it reads back it takes") {
   for (const proto::Setting& row : config.table.rows()) {
     CAPTURE(row.name);
     CHECK(row.name == cli::canonical_key(row.name));
+    for (const std::string& alias : row.aliases) CHECK(alias == cli::canonical_key(alias));
     CHECK_FALSE(row.group.empty());
     CHECK_FALSE(row.form.empty());
     CHECK_FALSE(row.help.empty());

@@ -45,3 +45,20 @@ TEST_CASE("--help keeps each group of rows under one heading, and fits a termina
     CHECK(line.size() - static_cast<std::size_t>(continued) <= 100);
   }
 }
+
+TEST_CASE(
+    "--help says nothing twice: no other spelling of '-', no default where there is no choice") {
+  const cli::Configuration config;
+  const std::string help = cli::help_text(config.table);
+  CHECK(help.find("max_background") == std::string::npos);
+  CHECK(help.find("NAME_X is NAME-X") != std::string::npos);
+  CHECK(config.table.find("max_background") == config.table.find("max-background"));
+  for (const proto::Setting& row : config.table.rows()) {
+    if (row.fallback != row.form) continue;
+    const auto at = help.find("\n  " + row.name);
+    CAPTURE(row.name);
+    CHECK(help.substr(at, help.find("\n  ", at + 3) - at).find(" [" + row.fallback + "]") ==
+          std::string::npos);
+  }
+  CHECK(help.find("[pfrd]") != std::string::npos);
+}
