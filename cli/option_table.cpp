@@ -33,8 +33,11 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
   return last[to.size()];
 }
 
+/// As it was given; only the beginning of what would fill a screen.
 std::string spelling(const OptionWord& word) {
-  return word.value ? word.key + "=" + *word.value : word.key;
+  constexpr std::size_t kMost = 200;
+  const std::string whole = word.value ? word.key + "=" + *word.value : word.key;
+  return whole.size() <= kMost ? whole : whole.substr(0, kMost) + "...";
 }
 
 void apply_row(const Setting& row, const OptionWord& word) {

@@ -1,6 +1,7 @@
 #include "cli/settings.hpp"
 
 #include <charconv>
+#include <climits>
 #include <string_view>
 
 namespace bough::cli {
@@ -78,6 +79,20 @@ Setting max_read_row(std::uint32_t& field) {
   return row;
 }
 
+// mount(2) takes a source of less than PATH_MAX bytes.
+Setting fsname_row(std::string& field) {
+  Setting row =
+      text_row("fsname", "NAME",
+               "source that mount tables show; the branches as written, if not given", field);
+  row.set = [take = std::move(row.set)](std::string_view value) -> std::string {
+    constexpr std::size_t kMost = PATH_MAX - 1;
+    if (value.size() <= kMost) return take(value);
+    return "wants a name of at most " + std::to_string(kMost) + " bytes, this one has " +
+           std::to_string(value.size());
+  };
+  return row;
+}
+
 // The type of the mount is what finds pools again (boughfs status, findmnt -t fuse.boughfs).
 Setting subtype_row() {
   Setting row;
@@ -118,9 +133,7 @@ std::vector<Setting> settings_table(Settings& settings) {
                           "where to mount; then every argument is a branch list",
                           settings.mountpoint));
   rows.back().aliases = {"mount"};
-  rows.push_back(text_row("fsname", "NAME",
-                          "source that mount tables show; the branches as written, if not given",
-                          settings.fsname));
+  rows.push_back(fsname_row(settings.fsname));
   rows.push_back(subtype_row());
   rows.push_back(switch_row("allow-other",
                             "other users may enter; always so for a pool that root mounts",

@@ -110,6 +110,23 @@ std::string prepare_target(const std::string& target) {
                    "; its mode has to let this user read and write it (chmod 666 /dev/fuse)");
 }
 
+/// mount(2) cuts what is longer than a page short without a word. Our own options (fd=, user_id=,
+/// …) take less than what is left of it.
+constexpr std::size_t kMostExtra = 3900;
+
+void check_length(const std::vector<std::string>& extra) {
+  std::size_t all = 0;
+  const std::string* longest = nullptr;
+  for (const std::string& each : extra) {
+    all += each.size() + 1;
+    if (longest == nullptr || each.size() > longest->size()) longest = &each;
+  }
+  if (all <= kMostExtra) return;
+  throw MountError("-o " + longest->substr(0, longest->find('=')) + "=… is " +
+                   std::to_string(longest->size()) + " bytes long: the kernel takes " +
+                   std::to_string(kMostExtra) + " for all labels together, shorten it");
+}
+
 std::string kernel_options(const MountOptions& options) {
   std::string text;
   if (options.default_permissions) text += ",default_permissions";
@@ -125,8 +142,6 @@ Fd mount_by_syscall(const MountOptions& options, const std::string& target) {
   const std::string data = "fd=" + std::to_string(device.get()) +
                            ",rootmode=40000,user_id=" + std::to_string(::getuid()) +
                            ",group_id=" + std::to_string(::getgid()) + kernel_options(options);
-  // mount(2) would cut a longer text short without a word.
-  if (data.size() >= 4095) throw MountError("the mount options are too long for one mount(2)");
   if (::mount(options.source.c_str(), target.c_str(), type_name().c_str(), options.flags,
               data.c_str()) == 0)
     return device;
@@ -200,6 +215,7 @@ Mount Mount::attach(const MountOptions& options) {
                        " is no open descriptor: it has to be a mounted FUSE device");
     return {Fd(*fd), options.target, How::kNothing};
   }
+  check_length(options.extra);
   std::string target = prepare_target(options.target);
   const bool direct = may_mount();
   Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);

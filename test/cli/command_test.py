@@ -117,6 +117,11 @@ class Refused(Case):
                            "-o", "category.create=fastest", self.a, self.pool)
         self.check_refused(1, ["threads", "wants a value"], "-o", "threads", self.a, self.pool)
 
+    def test_texts_longer_than_the_kernel_takes(self):
+        self.check_refused(1, ["fsname", "4095", "5000"], "-o", f"fsname={'n' * 5000}", self.a, self.pool)
+        self.check_refused(1, ["subtype", "leave it out"], "-o", f"subtype={'s' * 5000}", self.a, self.pool)
+        self.check_refused(32, ["context", "3900"], "-o", f"context={'c' * 5000}", self.a, self.pool)
+
     def test_branches(self):
         self.check_refused(1, [self.top / "gone", "does not exist"], f"{self.a}:{self.top}/gone", self.pool)
         self.check_refused(1, [f"{self.a}=RX", "RW"], f"{self.a}=RX", self.pool)
@@ -232,6 +237,10 @@ class Mounted(Case):
             self.assertIn(option, kernel.split(","))
         with self.assertRaises(OSError):
             (self.pool / "file").touch()
+
+    def test_the_longest_name_of_a_pool(self):
+        self.check_mounts("-o", f"fsname={'n' * 4095}", self.a, self.pool)
+        self.assertEqual(self.mounted()[2], "n" * 4095)
 
     def test_mount_helper(self):
         helper = self.top / "mount.boughfs"

@@ -85,6 +85,13 @@ TEST_CASE_FIXTURE(Fixture, "a bad value is named with its option and what it sho
   CHECK(values.flag == "false");
 }
 
+TEST_CASE_FIXTURE(Fixture, "what fills a screen is told by its beginning") {
+  const std::string line = complaint("x=" + std::string(5000, 'y'));
+  CHECK(line.find("-o x=yyy") == 0);
+  CHECK(line.find("...: there is no option 'x'") != std::string::npos);
+  CHECK(line.size() < 400);
+}
+
 TEST_CASE_FIXTURE(Fixture, "an unknown key is refused with the nearest known one") {
   CHECK(complaint("minfrespace=1") ==
         "-o minfrespace=1: there is no option 'minfrespace', did you mean 'minfreespace'? boughfs "

@@ -64,6 +64,23 @@ TEST_CASE("a mount point that is missing or no directory is named with its remed
   CHECK(refusal("/dev/fd/777").find("no open descriptor") != std::string::npos);
 }
 
+TEST_CASE("labels that the kernel would cut short are refused by name and length") {
+  const Scratch scratch;
+  session::MountOptions options;
+  options.target = scratch.path + "/missing";
+  options.extra = {"fscontext=a", "context=" + std::string(5000, 'c')};
+  try {
+    static_cast<void>(session::Mount::attach(options));
+    FAIL("accepted");
+  } catch (const session::MountError& error) {
+    const std::string line = error.what();
+    CHECK(line.find("-o context=") != std::string::npos);
+    CHECK(line.find("5008") != std::string::npos);
+    CHECK(line.find("3900") != std::string::npos);
+    CHECK(line.size() < 200);
+  }
+}
+
 TEST_CASE("a given descriptor is taken over and never unmounted") {
   int pair[2];
   REQUIRE(::pipe2(pair, O_CLOEXEC) == 0);
