@@ -37,6 +37,27 @@ class SharedRandom final : public policy::Random {
   std::atomic<std::uint64_t> state_;
 };
 
+/// Both are absolute and free of symbolic links.
+bool lies_inside(std::string_view path, std::string_view outer) {
+  if (outer == "/") outer = "";
+  return path.size() > outer.size() + 1 && path.starts_with(outer) && path[outer.size()] == '/';
+}
+
+/// Not refused: a pool may be joined so on purpose. But what is in the inner one has two paths, and
+/// what is removed under one is gone under the other.
+void warn_of_nested(const std::vector<std::shared_ptr<Branch>>& branches) {
+  for (const auto& inner : branches) {
+    const auto outer = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
+      return lies_inside(inner->path(), other->path());
+    });
+    if (outer == branches.end()) continue;
+    std::fprintf(stderr,
+                 "boughfs: warning: branch %s lies inside branch %s: each of its files has two "
+                 "paths in the pool\n",
+                 inner->path().c_str(), (*outer)->path().c_str());
+  }
+}
+
 std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list) {
   std::string error;
   auto specs = parse_branches(list, error);
@@ -60,6 +81,7 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
     }
     branches.push_back(std::move(*branch));
   }
+  warn_of_nested(branches);
   return std::make_shared<const BranchSet>(std::move(branches));
 }
 

@@ -238,6 +238,20 @@ class Mounted(Case):
         with self.assertRaises(OSError):
             (self.pool / "file").touch()
 
+    def test_a_branch_inside_another_is_warned_of(self):
+        inner, beside = self.a / "inner", self.top / "ab"
+        inner.mkdir()
+        beside.mkdir()
+        (inner / "file").touch()
+        for branches in (f"{self.a}:{beside}:{inner}", f"{inner}:{self.a}"):
+            with self.subTest(branches=branches):
+                done = self.run_boughfs(branches, self.pool)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr, f"boughfs: warning: branch {inner} lies inside branch {self.a}: "
+                                              "each of its files has two paths in the pool\n")
+                self.assertEqual(sorted(os.listdir(self.pool)), ["file", "inner"])
+                self.unmount()
+
     def test_the_longest_name_of_a_pool(self):
         self.check_mounts("-o", f"fsname={'n' * 4095}", self.a, self.pool)
         self.assertEqual(self.mounted()[2], "n" * 4095)
