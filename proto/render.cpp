@@ -17,6 +17,7 @@
 
 #include "proto/kernel_abi.hpp"
 #include "proto/opcode.hpp"
+#include "proto/utf8.hpp"
 
 namespace bough::proto {
 
@@ -454,8 +455,10 @@ std::string_view yes_no(bool value) {
 
 std::string quote(std::string_view text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
     const auto byte = static_cast<unsigned char>(c);
+    const std::size_t length = utf8_length(text, i);
     if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
@@ -463,14 +466,15 @@ std::string quote(std::string_view text) {
       out += "\\n";
     } else if (c == '\t') {
       out += "\\t";
-    } else if (byte < 0x20 || byte == 0x7f) {
+    } else if (byte < 0x20 || byte == 0x7f || length == 0) {
       constexpr std::string_view kDigits = "0123456789abcdef";
       out += "\\x";
       out += kDigits[byte >> 4];
       out += kDigits[byte & 0xf];
     } else {
-      out += c;
+      out += text.substr(i, length);
     }
+    i += std::max<std::size_t>(length, 1);
   }
   return out += '"';
 }

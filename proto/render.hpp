@@ -14,8 +14,9 @@
 #include "proto/result.hpp"
 
 /// The one renderer of traces. Each text is one line without its end, made of `key=value` pairs
-/// apart by blanks; names stand in double quotes with control characters, quotes and backslashes
-/// escaped; bytes that are data are told by their number alone. Not for hot paths: a trace is on.
+/// apart by blanks; names stand in double quotes with control characters, quotes, backslashes and
+/// bytes that are no UTF-8 escaped, so that a line is text; bytes that are data are told by their
+/// number alone. Not for hot paths: a trace is on.
 namespace bough::proto {
 
 /// "OPCODE node=N ARGUMENTS"; unique and caller are columns of their own in a trace.

@@ -53,6 +53,17 @@ TEST_CASE("a name cannot break a line or forge another field") {
   CHECK(quote("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");
 }
 
+TEST_CASE("whatever bytes a name has, its line is UTF-8") {
+  CHECK(quote("\xff.jpg") == "\"\\xff.jpg\"");
+  CHECK(quote("gr\xfc\xdf") == "\"gr\\xfc\\xdf\"");
+  CHECK(quote("cut \xe2\x82") == "\"cut \\xe2\\x82\"");
+  CHECK(quote("\xe2\x82\xac\xe2\"") == "\"\xe2\x82\xac\\xe2\\\"\"");
+  CHECK(quote("overlong \xc0\xaf\xe0\x80\xaf") == "\"overlong \\xc0\\xaf\\xe0\\x80\\xaf\"");
+  CHECK(quote("surrogate \xed\xa0\x80") == "\"surrogate \\xed\\xa0\\x80\"");
+  CHECK(quote("\xf0\x9f\x8c\xb3") == "\"\xf0\x9f\x8c\xb3\"");
+  CHECK(quote("\xf4\x90\x80\x80") == "\"\\xf4\\x90\\x80\\x80\"");
+}
+
 TEST_CASE("errors go by their names") {
   CHECK(render(Errno{ENOENT}) == "ENOENT");
   CHECK(render(Errno{EAGAIN}) == "EAGAIN");
