@@ -53,6 +53,12 @@ void give_report(const session::Session& session, ReportTo to) {
   }
 }
 
+/// A daemon has a standard error until the pool answers, a log for ever.
+void complain(const std::string& line, ReportTo to) {
+  std::fprintf(stderr, "boughfs: %s\n", line.c_str());
+  if (to == ReportTo::kSyslog) report_to_syslog(line);
+}
+
 ExitStatus status_of(session::StopReason reason) {
   switch (reason) {
     case session::StopReason::kUnmounted:
@@ -71,7 +77,8 @@ ExitStatus status_of(session::StopReason reason) {
 ExitStatus serve(Configuration& config, const Announce& announce, ReportTo report_to) {
   session::prepare_process();
   block_signals();
-  std::unique_ptr<session::Trace> trace = session::Trace::open(config.session);
+  std::unique_ptr<session::Trace> trace = session::Trace::open(
+      config.session, [report_to](const std::string& line) { complain(line, report_to); });
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
   const std::unique_ptr<proto::Filesystem> pool = ops::make_union_fs(*backing, config.ops);
   session::Mount mount = session::Mount::attach(mount_options(config));

@@ -30,20 +30,27 @@ std::string time_text(std::chrono::system_clock::time_point when) {
 
 }  // namespace
 
-std::unique_ptr<Trace> Trace::open(const Settings& settings) {
+std::unique_ptr<Trace> Trace::open(const Settings& settings, Complain complain) {
   if (!settings.trace.empty()) {
     Fd file(
         ::open(settings.trace.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600));
     if (!file)
       throw TraceError("cannot open the trace file " + settings.trace + ": " +
                        std::strerror(errno));
-    return std::make_unique<Trace>(std::move(file));
+    return std::make_unique<Trace>(std::move(file), "the trace file " + settings.trace,
+                                   std::move(complain));
   }
   if (!settings.debug) return nullptr;
   Fd copy(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!copy)
     throw TraceError(std::string("no standard error to trace to: ") + std::strerror(errno));
-  return std::make_unique<Trace>(std::move(copy));
+  return std::make_unique<Trace>(std::move(copy), "the trace to standard error",
+                                 std::move(complain));
+}
+
+void Trace::tell_of_loss(int error) {
+  if (told_.exchange(true)) return;
+  complain_(name_ + " cannot be written, lines are missing from it: " + std::strerror(error));
 }
 
 void Trace::put(std::chrono::system_clock::time_point when, std::string_view text) noexcept try {
@@ -54,7 +61,7 @@ void Trace::put(std::chrono::system_clock::time_point when, std::string_view tex
   while (!left.empty()) {
     const ssize_t written = ::write(fd_.get(), left.data(), left.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
+    if (written <= 0) return tell_of_loss(written < 0 ? errno : EIO);
     left.remove_prefix(static_cast<std::size_t>(written));
   }
 } catch (const std::exception&) {

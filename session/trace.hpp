@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -26,12 +28,17 @@ class TraceError : public std::runtime_error {
 /// mix.
 class Trace {
  public:
-  /// What `settings` ask for: null for nothing, else the trace file opened for appending, or
-  /// stderr. To be called before mounting, since the path must not lead into the pool. Throws
-  /// TraceError.
-  [[nodiscard]] static std::unique_ptr<Trace> open(const Settings& settings);
+  /// Takes one line. Called by any thread, once.
+  using Complain = std::function<void(const std::string&)>;
 
-  explicit Trace(Fd fd) noexcept : fd_(std::move(fd)) {}
+  /// What `settings` ask for: null for nothing, else the trace file opened for appending, or
+  /// stderr. To be called before mounting, since the path must not lead into the pool. The first
+  /// line that cannot be written (a full disk) is told to `complain`; later ones may be written
+  /// again. Throws TraceError.
+  [[nodiscard]] static std::unique_ptr<Trace> open(const Settings& settings, Complain complain);
+
+  Trace(Fd fd, std::string name, Complain complain) noexcept
+      : fd_(std::move(fd)), name_(std::move(name)), complain_(std::move(complain)) {}
 
   /// `text` is one line or several, each with its end; the time is put in front of the first.
   void put(std::chrono::system_clock::time_point when, std::string_view text) noexcept;
@@ -41,7 +48,12 @@ class Trace {
             const proto::InitAgreement& agreement) noexcept;
 
  private:
+  void tell_of_loss(int error);
+
   Fd fd_;
+  const std::string name_;
+  const Complain complain_;
+  std::atomic<bool> told_{false};
 };
 
 /// The line of one request in the making: begun before the handler, since the request may end what

@@ -350,6 +350,18 @@ class Mounted(Case):
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(DEADLINE), 0)
 
+    def test_trace_that_cannot_be_written(self):
+        server = self.foreground("-o", "trace=/dev/full")
+        for _ in range(3):
+            os.statvfs(self.pool)
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(DEADLINE), 0)
+        self.assertEqual(server.stderr.read(), "boughfs: the trace file /dev/full cannot be written, lines are "
+                                               "missing from it: No space left on device\n")
+        # A daemon says it before it leaves the terminal.
+        done = self.run_boughfs("-o", "trace=/dev/full", self.a, self.pool)
+        self.assertEqual((done.returncode, done.stderr.count("/dev/full")), (0, 1))
+
     def test_status(self):
         (self.a / "folder").mkdir()
         self.check_mounts(self.a, self.pool)

@@ -28,6 +28,11 @@ std::string masked(const std::string& line) {
   return text;
 }
 
+/// For a trace that can be written.
+void no_loss(const std::string& line) {
+  FAIL_CHECK(line);
+}
+
 struct TraceFile {
   std::string path = "/tmp/bough-trace-XXXXXX";
   TraceFile() {
@@ -51,7 +56,7 @@ TEST_CASE("a trace of a scripted session") {
   session::Settings settings;
   settings.trace = file.path;
   {
-    Serving serving(settings, session::Trace::open(settings));
+    Serving serving(settings, session::Trace::open(settings, no_loss));
     FakeKernel& kernel = serving.kernel;
     const auto ask = [&](std::uint64_t) { REQUIRE(kernel.receive()); };
     ask(kernel.lookup("missing"));
@@ -107,10 +112,23 @@ TEST_CASE("a trace of a scripted session") {
 
 TEST_CASE("no trace is asked for, or none can be had") {
   session::Settings settings;
-  CHECK(session::Trace::open(settings) == nullptr);
+  CHECK(session::Trace::open(settings, no_loss) == nullptr);
   settings.trace = "/nonexistent/file";
-  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings)), session::TraceError);
+  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings, no_loss)), session::TraceError);
   settings.trace.clear();
   settings.debug = true;
-  CHECK(session::Trace::open(settings) != nullptr);
+  CHECK(session::Trace::open(settings, no_loss) != nullptr);
+}
+
+TEST_CASE("a trace that cannot be written says so once") {
+  session::Settings settings;
+  settings.trace = "/dev/full";
+  std::vector<std::string> told;
+  const auto trace =
+      session::Trace::open(settings, [&](const std::string& line) { told.push_back(line); });
+  for (int i = 0; i < 3; ++i) trace->put(std::chrono::system_clock::now(), "line\n");
+  REQUIRE(told.size() == 1);
+  CHECK(told[0] ==
+        "the trace file /dev/full cannot be written, lines are missing from it: No space left on "
+        "device");
 }
