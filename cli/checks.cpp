@@ -6,8 +6,10 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include "cli/exit_status.hpp"
 
@@ -41,6 +43,21 @@ bool leads_through(const std::string& path, const struct stat& directory) {
   }
 }
 
+/// Where open(2) finds or makes a file: symbolic links are followed, also one that leads to nothing
+/// yet.
+std::string destination(const std::string& path) {
+  namespace fs = std::filesystem;
+  constexpr int kMostLinks = 40;
+  std::error_code ignored;
+  fs::path place = fs::absolute(path, ignored);
+  for (int links = 0; links < kMostLinks; ++links) {
+    place = fs::weakly_canonical(place, ignored);
+    if (!fs::is_symlink(fs::symlink_status(place, ignored))) break;
+    place = place.parent_path() / fs::read_symlink(place, ignored);
+  }
+  return place;
+}
+
 }  // namespace
 
 void check_mountpoint(const std::string& mountpoint, const std::vector<std::string>& branches) {
@@ -71,6 +88,24 @@ void check_mountpoint(const std::string& mountpoint, const std::vector<std::stri
       refuse("mount point " + mountpoint + " lies inside the branch " + branch +
              ": the pool would contain itself, choose a mount point outside of every branch");
     }
+  }
+}
+
+void check_trace_file(const std::string& trace, const std::string& mountpoint,
+                      const std::vector<std::string>& branches) {
+  const std::string place = destination(trace);
+  const auto lies_in = [&](const std::string& directory) {
+    struct stat root = {};
+    return ::stat(directory.c_str(), &root) == 0 && leads_through(place, root);
+  };
+  if (!mountpoint.starts_with("/dev/fd/") && lies_in(mountpoint)) {
+    refuse("trace file " + trace + " lies under the mount point " + mountpoint +
+           ": the pool would hide it, choose a file outside of the pool");
+  }
+  for (const std::string& branch : branches) {
+    if (!lies_in(branch)) continue;
+    refuse("trace file " + trace + " lies on the branch " + branch +
+           ": each look at it through the pool would add to it, choose a file outside of the pool");
   }
 }
 

@@ -11,4 +11,10 @@ namespace bough::cli {
 /// hides nothing. Throws StartError(kUsage) with one line.
 void check_mountpoint(const std::string& mountpoint, const std::vector<std::string>& branches);
 
+/// Before the trace file is made: it does not lie on a branch, where the pool would show it and
+/// each look at it would add to it, nor under the mount point, where the pool would hide it. Throws
+/// StartError(kUsage) with one line.
+void check_trace_file(const std::string& trace, const std::string& mountpoint,
+                      const std::vector<std::string>& branches);
+
 }  // namespace bough::cli

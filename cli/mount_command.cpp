@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "cli/checks.hpp"
 #include "cli/command_line.hpp"
@@ -43,7 +44,10 @@ ExitStatus mount_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   configure(config, line);
-  check_mountpoint(config.mount.mountpoint, branch_directories(config));
+  const std::vector<std::string> branches = branch_directories(config);
+  check_mountpoint(config.mount.mountpoint, branches);
+  if (!config.session.trace.empty())
+    check_trace_file(config.session.trace, config.mount.mountpoint, branches);
   if (line.fake) return ExitStatus::kOk;
   if (config.mount.foreground) {
     return serve(

@@ -11,6 +11,7 @@
 #include "cli/exit_status.hpp"
 
 using bough::cli::check_mountpoint;
+using bough::cli::check_trace_file;
 using bough::cli::StartError;
 
 namespace {
@@ -83,5 +84,40 @@ TEST_CASE_FIXTURE(Tree, "relative names are no way around") {
   CHECK_THROWS_AS(check_mountpoint(".", {"inside"}), StartError);
   CHECK_THROWS_AS(check_mountpoint("inside", {"."}), StartError);
   CHECK_NOTHROW(check_mountpoint(".", {"../a"}));
+  fs::current_path(before);
+}
+
+TEST_CASE_FIXTURE(Tree, "a trace file lies outside of the pool") {
+  const auto wrong = [&](const std::string& trace) -> std::string {
+    try {
+      check_trace_file(trace, at("pool"), {at("a"), at("b")});
+    } catch (const StartError& error) {
+      CHECK(holds(error.what(), trace));
+      return error.what();
+    }
+    return {};
+  };
+  CHECK(wrong(at("file")) == "");
+  CHECK(wrong(at("abc/new")) == "");
+  CHECK(wrong(at("gone/new")) == "");
+  CHECK(wrong("/dev/full") == "");
+  CHECK(holds(wrong(at("a/new")), "on the branch " + at("a") + ":"));
+  CHECK(holds(wrong(at("b/inside/new")), "on the branch " + at("b") + ":"));
+  CHECK(holds(wrong(at("abc/../a/new")), "on the branch " + at("a") + ":"));
+  CHECK(holds(wrong(at("pool/new")), "under the mount point " + at("pool") + ":"));
+  CHECK(holds(wrong(at("link/inside/new")), "under the mount point " + at("pool") + ":"));
+  // A link to a file that opening would make.
+  fs::create_symlink("a/made", root / "leads");
+  fs::create_symlink("leads", root / "on");
+  CHECK(holds(wrong(at("on")), "on the branch " + at("a") + ":"));
+  std::ofstream(root / "a" / "made") << "text";
+  CHECK(holds(wrong(at("on")), "on the branch " + at("a") + ":"));
+  fs::create_symlink("round", root / "round");
+  CHECK(wrong(at("round")) == "");
+
+  const fs::path before = fs::current_path();
+  fs::current_path(root / "a");
+  CHECK(holds(wrong("new"), "on the branch " + at("a") + ":"));
+  CHECK(wrong("../new") == "");
   fs::current_path(before);
 }

@@ -146,6 +146,11 @@ class Refused(Case):
     def test_trace_file_that_cannot_be_written(self):
         self.check_refused(1, [self.top / "no" / "file"], "-o", f"trace={self.top}/no/file", self.a, self.pool)
 
+    def test_trace_file_in_the_pool(self):
+        for trace, holder in ((self.a / "trace", self.a), (self.pool / "trace", self.pool)):
+            self.check_refused(1, [trace, holder, "outside of the pool"], "-o", f"trace={trace}", self.a, self.pool)
+            self.assertFalse(trace.exists())
+
     def test_what_the_kernel_refuses(self):
         self.check_refused(32, [self.pool], "-o", "context=\\,nonsense", self.a, self.pool)
 
