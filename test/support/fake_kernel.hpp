@@ -81,7 +81,7 @@ class FakeKernel {
 
   /// The next reply or notification; none within the time.
   [[nodiscard]] std::optional<Reply> receive(
-      std::chrono::milliseconds patience = std::chrono::seconds(1));
+      std::chrono::milliseconds patience = std::chrono::seconds(20));
   /// The reply to one request, whatever comes before it (which is kept for later calls).
   [[nodiscard]] std::optional<Reply> receive_for(std::uint64_t unique);
   /// Whether nothing comes for a while.

@@ -14,7 +14,7 @@ using namespace proto;
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kPatience{20};
 
 Attr attr_of(NodeId node, std::uint32_t mode) {
   Attr attr;
