@@ -671,12 +671,17 @@ struct UringCommand {
   std::uint64_t commit_id;
   std::uint16_t qid;
   std::uint8_t padding[6];
+  /// From 7.46 on, the pool of kUringAddBufpool; a kernel before that reads none of it.
+  std::uint64_t bufpool_address;
+  std::uint32_t bufpool_size;
+  std::uint32_t bufpool_reserved;
 };
 struct UringEntry {
   std::uint64_t flags;
   std::uint64_t commit_id;
   std::uint32_t payload_size;
-  std::uint32_t padding;
+  /// Of the payload in the queue's pool; padding before 7.46.
+  std::uint32_t bufpool_offset;
   std::uint64_t reserved;
 };
 struct UringHeader {

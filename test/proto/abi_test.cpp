@@ -446,7 +446,11 @@ SAME_FEATURE(kAllowIdmap, FUSE_ALLOW_IDMAP);
 #endif
 
 #if FUSE_KERNEL_MINOR_VERSION >= 42
-SAME_SIZE(UringCommand, fuse_uring_cmd_req);
+SAME_FIELD(UringCommand, commit_id, fuse_uring_cmd_req, commit_id);
+SAME_FIELD(UringCommand, qid, fuse_uring_cmd_req, qid);
+static_assert(sizeof(abi::UringCommand) >= sizeof(fuse_uring_cmd_req));
+static_assert(abi::kUringRegister == FUSE_IO_URING_CMD_REGISTER &&
+              abi::kUringCommitAndFetch == FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
 SAME_SIZE(UringHeader, fuse_uring_req_header);
 SAME_SIZE(UringEntry, fuse_uring_ent_in_out);
 SAME_FIELD(UringEntry, payload_size, fuse_uring_ent_in_out, payload_sz);
@@ -465,6 +469,17 @@ SAME_SIZE(NotifyPruneOut, fuse_notify_prune_out);
 SAME_SIZE(CopyFileRangeOut, fuse_copy_file_range_out);
 SAME_OPCODE(kCopyFileRange64, FUSE_COPY_FILE_RANGE_64);
 static_assert(abi::kDeviceSyncInit == FUSE_DEV_IOC_SYNC_INIT);
+#endif
+
+#if FUSE_KERNEL_MINOR_VERSION >= 46
+SAME_SIZE(UringCommand, fuse_uring_cmd_req);
+SAME_FIELD(UringCommand, bufpool_address, fuse_uring_cmd_req, bufpool.uaddr);
+SAME_FIELD(UringCommand, bufpool_size, fuse_uring_cmd_req, bufpool.len);
+SAME_FIELD(UringEntry, bufpool_offset, fuse_uring_ent_in_out, offset);
+SAME_FEATURE(kHasIoUringBufpool, FUSE_HAS_IO_URING_BUFPOOL);
+static_assert(abi::kUringAddQueue == FUSE_IO_URING_CMD_ADD_QUEUE &&
+              abi::kUringAddBufpool == FUSE_IO_URING_CMD_ADD_BUFPOOL);
+static_assert(abi::open_reply::kIoUringZeroCopy == FOPEN_IO_URING_ZERO_COPY);
 #endif
 
 TEST_CASE("what no header of this machine can tell: the numbers of protocol 7.39 to 7.46") {
