@@ -33,13 +33,14 @@ struct Place {
 
 /// Chooses a branch for something new in the directory `path`, makes the directory there if need
 /// be, and calls `make` (Result<Out>(Place&)). Another branch is chosen when something that is no
-/// directory stands in the way there, and, once, when the branch turns out to have become
-/// read-only.
+/// directory stands in the way there, and when the branch says EROFS: a read-only mount inside it,
+/// or a whole disk that is. (After an error ext4 refuses every change so, and since Linux 6.12 its
+/// statfs(2) does not tell.) Where no branch is left the first EROFS is the answer.
 template <class Out, class Make>
 Result<Out> make_on_chosen_branch(Pool& pool, const BranchSet& set, std::string_view path,
                                   PoolFacts& facts, Make make) {
   std::optional<Errno> in_the_way;
-  for (bool again = false;;) {
+  for (;;) {
     const policy::Choice choice = pool.settings.create->choose(facts, pool.random);
     if (choice.empty())
       return in_the_way ? *in_the_way : unanswered(facts).value_or(refusal_errno(choice.refusal()));
@@ -55,9 +56,10 @@ Result<Out> make_on_chosen_branch(Pool& pool, const BranchSet& set, std::string_
       Place place{branch, *std::move(parent)};
       return make(place);
     }();
-    if (made || made.error() != Errno{EROFS} || again || !demote_if_read_only(pool, branch))
-      return made;
-    again = true;
+    if (made || made.error() != Errno{EROFS}) return made;
+    demote_if_read_only(pool, branch);
+    in_the_way = made.error();
+    facts.rule_out(choice[0]);
   }
 }
 

@@ -49,12 +49,11 @@ Result<DirRef> reach_or_clone_beside(Pool& pool, const BranchSet& set, std::size
   return reached;
 }
 
-bool demote_if_read_only(Pool& pool, Branch& branch) {
+void demote_if_read_only(Pool& pool, Branch& branch) {
   const auto space = branch.statfs();
-  if (!space || !space->read_only) return false;
+  if (!space || !space->read_only) return;
   branch.demote();
   pool.figures.demotions.fetch_add(1, std::memory_order_relaxed);
-  return true;
 }
 
 Result<void> may_leave_others(PoolFacts& facts, const policy::Choice& chosen, std::size_t shown) {

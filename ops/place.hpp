@@ -37,9 +37,8 @@ struct Existing {
                                                    std::size_t index, std::string_view path,
                                                    PoolFacts& facts);
 
-/// After an EROFS from `branch`: whether its file system really is read-only now. It is then
-/// demoted, and another branch may be tried.
-[[nodiscard]] bool demote_if_read_only(Pool& pool, Branch& branch);
+/// After an EROFS from `branch`: demotes it if its file system says that it is read-only now.
+void demote_if_read_only(Pool& pool, Branch& branch);
 
 /// Before copies of a name go: may those stay that the action policy did not choose? Hidden ones on
 /// read-only branches may. Not the copy that users see, `shown` (EROFS: they would be told that it

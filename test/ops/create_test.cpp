@@ -400,16 +400,21 @@ TEST_CASE("a branch that becomes read-only is demoted and the next one taken") {
   }
 }
 
-TEST_CASE("an EROFS of something inside a branch demotes nothing") {
+TEST_CASE("an EROFS of something inside a branch demotes nothing, and another branch is taken") {
   FaultyBacking* faulty = nullptr;
   PoolFixture pool({"RW", "RW"}, [&](ops::Backing& real) {
     auto made = std::make_unique<FaultyBacking>(real);
     faulty = made.get();
     return made;
   });
-  faulty->fail({Call::kMkdirAt}, EROFS);
+  faulty->fail({Call::kMkdirAt, 1, FaultyBacking::kAlways}, EROFS);
   CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "x") == Errno{EROFS});
+  faulty->reset();
+  faulty->fail({Call::kMkdirAt}, EROFS);
+  CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "elsewhere") == std::nullopt);
+  CHECK(pool.exists(0, "elsewhere") != pool.exists(1, "elsewhere"));
   CHECK(pool.count("demotions") == 0);
+  faulty->reset();
   faulty->fail({Call::kMkdirAt}, ENOSPC);
   CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "x") == Errno{ENOSPC});
   CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "x") == std::nullopt);
