@@ -84,7 +84,7 @@ class Recorder:
         found = {"mode": oct(info.st_mode), "uid": info.st_uid, "gid": info.st_gid}
         if stat.S_ISREG(info.st_mode):
             found["size"] = info.st_size
-            if isinstance(path, str) and os.access(path, os.R_OK):
+            if isinstance(path, str) and os.access(path, os.R_OK) and info.st_size < 1 << 26:
                 with open(path, "rb") as file:
                     found["sha"] = hashlib.sha1(file.read()).hexdigest()
         if stat.S_ISLNK(info.st_mode):
@@ -985,6 +985,91 @@ def names(rec):
     rec("a long path", put, path[:-201] + "/f")
     rec("PATH_MAX", os.stat, "./" * 2050)
     rec("stat of a long path", lambda: os.stat(path[:-201] + "/f").st_size)
+
+
+@section
+def depth(rec):
+    """Directories whose paths are longer than any call may name, gone into and out of step by step."""
+    os.mkdir("top")
+    os.chdir("top")
+    levels, name = 18, "n" * 255
+    for level in range(levels):
+        rec(f"mkdir {level}", os.mkdir, name)
+        os.chdir(name)
+    rec("getcwd", lambda: len(os.getcwd()) > 4096)
+    rec("create", put, "f", b"deep")
+    rec.state("f", "f")
+    rec("rename", os.rename, "f", "g")
+    rec("link", os.link, "g", "h")
+    rec("symlink", os.symlink, "g", "s")
+    rec("through it", lambda: open("s", "rb").read())
+    rec("fifo", os.mkfifo, "p")
+    rec("listing", os.listdir, ".")
+    rec("chmod", os.chmod, "g", 0o600)
+    rec("truncate", os.truncate, "g", 2)
+    rec("setxattr", os.setxattr, "g", "user.deep", b"1")
+    rec("listxattr", os.listxattr, "h")
+    rec("statvfs", lambda: os.statvfs(".").f_namemax)
+    rec("rename by a long way", os.rename, "g", "../" * levels + "up")
+    rec("and back", os.rename, "../" * levels + "up", "g")
+    rec("rename a directory above", os.rename, "../" * (levels - 2) + "../" + name, "../" * (levels - 2) + "../moved")
+    rec("still here", lambda: open("g", "rb").read())
+    rec("create after that", put, "later")
+    rec("rename it back", os.rename, "../" * (levels - 2) + "../moved", "../" * (levels - 2) + "../" + name)
+    held = os.open("g", os.O_RDWR)
+    for name_here in ("g", "h", "s", "p", "later"):
+        rec(f"unlink {name_here}", os.unlink, name_here)
+    rec.state("the last one, open", held)
+    rec("write to it", os.pwrite, held, b"more", 0)
+    rec.close(held)
+    for level in range(levels):
+        os.chdir("..")
+        rec(f"rmdir {level}", os.rmdir, name)
+    os.chdir("..")
+    rec("rmdir top", os.rmdir, "top")
+
+
+@section
+def huge(rec):
+    """A file of 8 TiB with next to nothing in it."""
+    end = 8 << 40
+    file = os.open("f", os.O_RDWR | os.O_CREAT)
+    rec("ftruncate", os.ftruncate, file, end)
+    rec("size", lambda: os.fstat(file).st_size)
+    rec("all hole", os.lseek, file, 0, os.SEEK_HOLE)
+    rec("no data", os.lseek, file, 0, os.SEEK_DATA)
+    for label, offset in (("first", 0), ("beyond 4 GiB", (1 << 32) + 4096), ("in the middle", 4 << 40),
+                          ("last", end - 65536)):
+        rec(f"write {label}", os.pwrite, file, label.encode().ljust(65536, b"."), offset)
+    rec("fsync", os.fsync, file)
+    for label, offset in (("0", 0), ("after the first", 65536), ("in the middle", 4 << 40), ("after it", (4 << 40) + 65536),
+                          ("last", end - 65536), ("end", end)):
+        rec(f"SEEK_DATA {label}", os.lseek, file, offset, os.SEEK_DATA)
+        rec(f"SEEK_HOLE {label}", os.lseek, file, offset, os.SEEK_HOLE)
+    rec("read the last", lambda: os.pread(file, 100_000, end - 65536))
+    rec("read across the middle", lambda: os.pread(file, 131072, (4 << 40) - 30000))
+    rec("read a hole", lambda: os.pread(file, 4096, 7 << 40) == bytes(4096))
+    rec("read behind the end", os.pread, file, 10, end)
+    mapped = mmap.mmap(file, 65536, offset=end - 65536)
+    rec("mapped", lambda: mapped[:20])
+    mapped[65530:] = b"mapped"
+    rec("flush", mapped.flush)
+    mapped.close()
+    rec("what the mapping wrote", lambda: os.pread(file, 10, end - 10))
+    other = os.open("copy", os.O_RDWR | os.O_CREAT)
+    rec("copy_file_range", os.copy_file_range, file, other, 65536, end - 65536, end - 65536)
+    rec("copy's size", lambda: os.fstat(other).st_size)
+    rec("copy's end", lambda: os.pread(other, 65536, end - 65536))
+    rec("append", lambda: (os.lseek(file, 0, os.SEEK_END), os.write(file, b"more"), os.fstat(file).st_size))
+    rec("punch", kernel.fallocate, file, kernel.FALLOC_PUNCH_HOLE | kernel.FALLOC_KEEP_SIZE, 4 << 40, 65536)
+    rec("punched", lambda: os.lseek(file, 3 << 40, os.SEEK_DATA))
+    rec("sparse", lambda: os.fstat(file).st_blocks < 4096)
+    rec("cut", os.ftruncate, file, 1 << 40)
+    rec("no data after the cut", os.lseek, file, 1 << 39, os.SEEK_DATA)
+    rec("as long as can be", os.ftruncate, file, (1 << 63) - 1)
+    rec("write at the very end", os.pwrite, file, b"x", (1 << 63) - 2)
+    rec.close(file, other)
+    rec("unlink", os.unlink, "f")
 
 
 @section
