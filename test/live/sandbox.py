@@ -114,7 +114,9 @@ class LiveCase(unittest.TestCase):
         os.makedirs(path)
         megabytes = megabytes or (3000 if self.long_form else 700)
         if kind == "tmpfs":
-            kernel.mount(name, path, "tmpfs", data=f"size={megabytes}m,mode=755")
+            numbers = {"nosuid": kernel.MS_NOSUID, "nodev": kernel.MS_NODEV}
+            kernel.mount(name, path, "tmpfs", sum(numbers[flag] for flag in flags.split(",")),
+                         f"size={megabytes}m,mode=755")
         else:
             image = path + ".img"
             with open(image, "wb") as file:
