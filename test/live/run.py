@@ -23,7 +23,7 @@ import kernel  # noqa: E402
 import sandbox  # noqa: E402
 import supervise  # noqa: E402
 
-GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems"]
+GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings"]
 
 
 def cases_of(group):
