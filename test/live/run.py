@@ -23,7 +23,8 @@ import kernel  # noqa: E402
 import sandbox  # noqa: E402
 import supervise  # noqa: E402
 
-GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings"]
+GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings",
+          "limits"]
 
 
 def cases_of(group):
