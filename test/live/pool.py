@@ -26,12 +26,20 @@ class Pool:
 
     # --- life
     def start(self):
+        dead = processes.device_at(self.mountpoint)
+
+        def answers():
+            return subprocess.run(self.mode.wrap(["stat", self.mountpoint]), cwd="/", timeout=20,
+                                  capture_output=True, check=False).returncode == 0
+
+        def serves():
+            device = processes.device_at(self.mountpoint, self.pid)
+            # the number of a dead pool that stood there may be given to the new one
+            return device and (device != dead or answers())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.mode.wrap(self.argv), cwd="/", stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log)
-        # its own connection: a dead pool may have stood there before
-        if not processes.wait_until(lambda: (processes.connections(self.pid) and self.mounted())
-                                    or self.process.poll() is not None, 20):
+        if not processes.wait_until(lambda: serves() or self.process.poll() is not None, 20):
             raise AssertionError(f"no mount after 20 s; {self.said()}")
         if self.process.poll() is not None:
             raise AssertionError(f"boughfs ended at once with {self.process.returncode}; {self.said()}")
@@ -41,9 +49,6 @@ class Pool:
     @property
     def pid(self):
         return self.process.pid
-
-    def mounted(self):
-        return processes.is_pool(self.mountpoint, self.pid)
 
     def said(self):
         """What it printed, for messages."""

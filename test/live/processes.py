@@ -77,6 +77,11 @@ def connections(pid):
             found = re.search(r"^fuse_connection:\s*(\d+)", text, re.M)
             if found:
                 numbers.add(int(found.group(1)))
+        if not numbers and "/dev/fuse" in open_descriptors(pid):
+            # older kernels do not tell; a connection has the minor number of the file system's device
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            number = device_at(os.fsdecode(arguments[-2]), pid).partition(":")[2]
+            numbers |= {int(number)} if number else set()
     except OSError:
         pass
     return numbers
@@ -96,10 +101,15 @@ def mounts(pid="self"):
     return rows
 
 
+def device_at(path, pid="self"):
+    """major:minor of the pool that is the topmost mount at `path`; empty if none is."""
+    at = [(kind, device) for where, kind, device in mounts(pid) if where == path]
+    return at[-1][1] if at and at[-1][0] == "fuse.boughfs" else ""
+
+
 def is_pool(path, pid="self"):
     """Whether the topmost mount at `path` is a boughfs pool."""
-    at = [kind for where, kind, _ in mounts(pid) if where == path]
-    return bool(at) and at[-1] == "fuse.boughfs"
+    return device_at(path, pid) != ""
 
 
 def open_descriptors(pid):
