@@ -14,6 +14,10 @@ import sandbox
 
 STATUS_USAGE, STATUS_SERVING, STATUS_MOUNT = 1, 4, 32
 CAP_SYS_RESOURCE = 1 << 24
+# the protocol's minor version that brought a flag; kernels take none of these back into older versions
+FLAGS_SINCE = {"HANDLE_KILLPRIV_V2": 33, "SETXATTR_EXT": 33, "INIT_EXT": 36, "SECURITY_CTX": 36,
+               "DIRECT_IO_ALLOW_MMAP": 39, "PASSTHROUGH": 40, "NO_EXPORT_SUPPORT": 40, "HAS_RESEND": 40,
+               "ALLOW_IDMAP": 41, "OVER_IO_URING": 42, "REQUEST_TIMEOUT": 43}
 
 
 class Mounting(sandbox.LiveCase):
@@ -364,6 +368,22 @@ class Mounting(sandbox.LiveCase):
         kernel.umount2(mountpoint, kernel.MNT_DETACH)
 
     # --- what a mount looks like
+    def test_what_was_agreed(self):
+        """The trace's table fits the kernel's version; nothing is on that this kernel did not offer."""
+        pool = self.plain_pool(options=["trace=" + self.path("trace")])
+        self.assertEqual(pool.unmount(), 0)
+        lines = Path(self.path("trace")).read_text().splitlines()
+        first = next(line for line in lines if line.startswith("INIT kernel="))
+        minor = int(first.split("kernel=7.")[1].split()[0])
+        self.assertIn(f" agreed=7.{min(minor, 45)} ", first)
+        rows = {line.split()[0]: line.split()[1:4] for line in lines if line.split()[1:2] in (["yes"], ["no"])}
+        self.assertLessEqual(set(FLAGS_SINCE), set(rows))
+        for flag, (offered, wanted, agreed) in rows.items():
+            self.assertEqual(agreed, "yes" if (offered, wanted) == ("yes", "yes") else "no", flag)
+            if minor < FLAGS_SINCE.get(flag, 0):
+                self.assertEqual(offered, "no", f"{flag} on a kernel that speaks 7.{minor}")
+        self.assertEqual(rows["BIG_WRITES"], ["yes"] * 3)
+
     def test_mount_table(self):
         pool = self.plain_pool(options=["fsname=my pool", "noatime"])
         found = self.command(["findmnt", "-n", "-o", "FSTYPE,SOURCE,OPTIONS", pool.mountpoint])
