@@ -3,11 +3,19 @@ to whom new files belong: as natively."""
 
 import json
 import os
+import re
 from pathlib import Path
 
 import calls
 import modes
 from parity import Comparison
+
+# Kernels before 6.3 do not say to which supplementary group a creator belongs (CREATE_SUPP_GROUP): a new
+# file that is to be set-gid to that group loses the bit, which gives nobody more rights.
+EXCEPTIONS_WITHOUT_THE_GROUP = {
+    "rights: setgid: made setgid: state": ("*", "*"),
+    "tree: setgid/made-sgid": ("*", "*"),
+}
 
 
 class Rights(Comparison):
@@ -26,7 +34,11 @@ class Rights(Comparison):
             inside = json.loads(self.command(self.script("tree.py", "--without=mtime", place)))
             inside.pop(".")
             results[-1] += [[f"tree: {path}", what] for path, what in sorted(inside.items())]
-        self.compare(*results)
+        release = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+        without = as_user.groups and release < (6, 3)
+        if without:
+            print("not compared on this kernel:", *EXCEPTIONS_WITHOUT_THE_GROUP)
+        self.compare(*results, *([EXCEPTIONS_WITHOUT_THE_GROUP] if without else []))
         counters = pool.settle()
         self.assertEqual((counters["nodes"], counters["handles"]), (1, 0), counters)
         self.assertEqual(pool.unmount(), 0, pool.said())
