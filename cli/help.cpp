@@ -96,6 +96,21 @@ void add_row(std::string& to, const proto::Setting& row) {
   add_entry(to, key, text);
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+void add_mount_words(std::string& to) {
+  const GenericWords words = generic_words();
+  to += "\nGeneric options, see mount(8)\n";
+  add_entry(to, "in force", joined(words.in_force));
+  add_entry(to, "accepted", joined(words.accepted));
+}
+
+}  // namespace
+
 std::vector<std::string_view> groups_of(const OptionTable& table) {
   std::vector<std::string_view> groups;
   for (const proto::Setting& row : table.rows()) {
@@ -106,21 +121,18 @@ std::vector<std::string_view> groups_of(const OptionTable& table) {
   return groups;
 }
 
-void add_mount_words(std::string& to) {
-  std::string effective;
-  std::string ignored;
+GenericWords generic_words() {
+  GenericWords words;
   for (const MountWord& word : mount_words()) {
-    std::string& list = word.set != 0 || word.clear != 0 ? effective : ignored;
-    list += (list.empty() ? "" : " ") + std::string(word.name);
+    auto& list = word.set != 0 || word.clear != 0 ? words.in_force : words.accepted;
+    list.emplace_back(word.name);
   }
-  for (const std::string_view label : label_words())
-    effective += " " + std::string(label) + "=LABEL";
-  to += "\nGeneric options, see mount(8)\n";
-  add_entry(to, "in force", effective);
-  add_entry(to, "accepted", ignored + " x-* user=NAME comment=TEXT");
+  for (const std::string_view label : label_words()) {
+    words.in_force.push_back(std::string(label) + "=LABEL");
+  }
+  words.accepted.insert(words.accepted.end(), {"x-*", "user=NAME", "comment=TEXT"});
+  return words;
 }
-
-}  // namespace
 
 std::string help_text(const OptionTable& table) {
   std::string text(kUsage);
