@@ -65,3 +65,4 @@ need_namespaces() {
 
 build_packages=(cmake g++ libboost1.81-dev libcli11-dev ninja-build)
 fuzz_packages=(clang libclang-rt-14-dev llvm)
+package_packages=(debhelper dpkg-dev doctest-dev git groff-base python3 xz-utils)
