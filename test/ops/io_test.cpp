@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
 using namespace bough;
@@ -109,6 +110,7 @@ TEST_CASE("write: pieces and interruptions are made whole") {
 }
 
 TEST_CASE("write: set-ids go as they go natively, whoever the daemon is") {
+  if (!test::may_act_as_root()) return;
   PoolFixture pool;
   const auto mode_after = [&](std::uint32_t uid, bool kill) {
     pool.file(0, "f", "text", 06755);
@@ -126,6 +128,7 @@ TEST_CASE("write: set-ids go as they go natively, whoever the daemon is") {
 
 TEST_CASE(
     "write: as the caller; from the cache as the file's owner; afterwards the daemon itself") {
+  if (!test::may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));
   pool.file(0, "f", "text");
@@ -153,6 +156,7 @@ TEST_CASE(
 }
 
 TEST_CASE("write: a daemon that cannot become others writes as itself, and still clears set-ids") {
+  if (!test::may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, [&](ops::Backing& real) {
     auto wrapped = test::with_faults(faults)(real);
@@ -223,6 +227,7 @@ TEST_CASE("copy_file_range: between two handles, on one branch and on two") {
 }
 
 TEST_CASE("io: whichever call fails, nothing is lost and the thread is itself again") {
+  if (!test::may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));
   pool.file(0, "f", "text", 04755);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
 using namespace bough;
@@ -82,6 +83,7 @@ TEST_CASE("ioctl: everything but the allow-list is ENOTTY") {
 }
 
 TEST_CASE("ioctl: flags of files and directories") {
+  if (!test::may_act_as_root()) return;
   PoolFixture pool;
   pool.file(0, "f");
   pool.directory(0, "d");
@@ -254,6 +256,7 @@ TEST_CASE("ioctl: cut-short arguments, closed handles, read-only branches") {
 }
 
 TEST_CASE("ioctl: whichever call fails, nothing is lost and the thread is itself again") {
+  if (!test::may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));
   pool.file(0, "f");

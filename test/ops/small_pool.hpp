@@ -1,10 +1,7 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,19 +9,10 @@
 
 #include "ops/pool.hpp"
 #include "test/support/faulty_backing.hpp"
+#include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
 namespace bough::test {
-
-/// Root of the machine: the root of a user namespace has only the ids that were given to it.
-[[nodiscard]] inline bool is_full_root() {
-  std::ifstream map("/proc/self/uid_map");
-  std::uint64_t inside = 1;
-  std::uint64_t outside = 1;
-  std::uint64_t count = 0;
-  map >> inside >> outside >> count;
-  return ::geteuid() == 0 && inside == 0 && outside == 0 && count == 0xffffffff;
-}
 
 /// A Pool with nothing above it, over temporary directories, for the parts that work on a pool but
 /// are no operations.
