@@ -69,7 +69,21 @@ Result<Fd> Branch::readable_directory(std::string_view path) {
 Result<FsStat> Branch::statfs() {
   const auto top = root();
   if (!top) return top.error();
-  return backing_.statfs(top->fd());
+  const auto now = std::chrono::steady_clock::now();
+  auto stat = backing_.statfs(top->fd());
+  if (!stat) return stat;
+  const std::lock_guard lock(mutex_);
+  last_statfs_ = *stat;
+  last_statfs_at_ = now;
+  return stat;
+}
+
+std::optional<FsStat> Branch::recent_statfs() const {
+  constexpr std::chrono::milliseconds kMoment{250};
+  const auto now = std::chrono::steady_clock::now();
+  const std::lock_guard lock(mutex_);
+  if (!last_statfs_ || now - last_statfs_at_ >= kMoment) return std::nullopt;
+  return last_statfs_;
 }
 
 std::uint64_t Branch::user_ino(const FileId& file) const noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -16,18 +17,20 @@ namespace bough::ops {
 
 using policy::BranchMode;
 
-/// A directory of a branch, ready for *at() calls: the branch's own root, shared, or a descriptor
-/// made for this one request.
+/// A directory of a branch, ready for *at() calls: a descriptor that others use as well, such as
+/// that of the branch's own root, or one made for this request.
 class DirRef {
  public:
   DirRef() noexcept = default;
-  explicit DirRef(std::shared_ptr<const Fd> root) noexcept : root_(std::move(root)) {}
+  explicit DirRef(std::shared_ptr<const Fd> shared) noexcept : shared_(std::move(shared)) {}
   explicit DirRef(Fd own) noexcept : own_(std::move(own)) {}
-  [[nodiscard]] int fd() const noexcept { return root_ ? root_->get() : own_.get(); }
+  [[nodiscard]] int fd() const noexcept { return shared_ ? shared_->get() : own_.get(); }
+  /// The descriptor, of one that was made for this request.
+  [[nodiscard]] Fd take() && noexcept { return std::move(own_); }
   explicit operator bool() const noexcept { return fd() >= 0; }
 
  private:
-  std::shared_ptr<const Fd> root_;
+  std::shared_ptr<const Fd> shared_;
   Fd own_;
 };
 
@@ -66,6 +69,8 @@ class Branch {
   /// The same, readable (for getdents and fsync).
   [[nodiscard]] Result<Fd> readable_directory(std::string_view path);
   [[nodiscard]] Result<FsStat> statfs();
+  /// What statfs() last said, if that was a moment ago.
+  [[nodiscard]] std::optional<FsStat> recent_statfs() const;
 
   /// What the root was when the branch was opened.
   [[nodiscard]] const FileId& root_id() const noexcept { return root_id_; }
@@ -95,6 +100,8 @@ class Branch {
   std::uint64_t fsid_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Fd> root_;
+  std::optional<FsStat> last_statfs_;
+  std::chrono::steady_clock::time_point last_statfs_at_;
 };
 
 }  // namespace bough::ops

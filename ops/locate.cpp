@@ -24,8 +24,9 @@ auto choose(Pool& pool, const policy::Policy& policy, const BranchSet& set, std:
             const char* name, Use use)
     -> decltype(use(std::declval<PoolFacts&>(), std::declval<const policy::Choice&>())) {
   for (bool again = false;; again = true) {
-    PoolFacts facts =
-        name == nullptr ? PoolFacts(pool, set, path) : PoolFacts(pool, set, path, name);
+    PoolFacts facts = name == nullptr
+                          ? PoolFacts(pool, set, path)
+                          : PoolFacts(pool, set, path, name, PoolFacts::Directories::kRecent);
     const policy::Choice choice = policy.choose(facts, pool.random);
     if (!again && facts.first_error() && out_of_descriptors(*facts.first_error())) {
       relieve_descriptors(pool);
@@ -67,7 +68,7 @@ Result<FileStat> by_names(Pool& pool, Branch& branch, NodeView& view, Look look)
   std::uint32_t tried = 0;
   while (view.named) {
     auto stat = [&]() -> Result<FileStat> {
-      const auto directory = open_directory(pool, branch, view.path.view());
+      const auto directory = recent_directory(pool, branch, view.path.view());
       if (!directory) return directory.error();
       return look(directory->fd(), view.name_c_str());
     }();
@@ -178,11 +179,26 @@ std::vector<NodeFile> file_targets(Pool& pool, const NodeView& view, const NodeF
 void relieve_descriptors(Pool& pool) noexcept {
   pool.figures.descriptor_shortages.fetch_add(1, std::memory_order_relaxed);
   for (const auto& branch : *pool.branches.snapshot()) branch->let_go();
+  pool.directories.clear();
   let_go_of_listings(pool);
 }
 
 Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path) {
   return open_with_relief(pool, [&] { return branch.directory(path); });
+}
+
+Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path) {
+  constexpr std::chrono::seconds kLongest{1};
+  const auto valid = std::min<std::chrono::nanoseconds>(pool.settings.entry_valid, kLongest);
+  if (path.empty() || valid.count() == 0) return open_directory(pool, branch, path);
+  DirectoryCache& cache = pool.directories;
+  if (auto kept = cache.find(branch.id(), path, valid)) return DirRef(std::move(kept));
+  const std::uint64_t moves = cache.moves();
+  auto opened = open_directory(pool, branch, path);
+  if (!opened) return opened;
+  auto shared = std::make_shared<const Fd>(std::move(*opened).take());
+  cache.put(branch.id(), path, shared, moves);
+  return DirRef(std::move(shared));
 }
 
 Result<void> directory_path(Pool& pool, NodeId directory, PathText& into) {

@@ -35,6 +35,9 @@ auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
 /// The directory `path` on `branch`, O_PATH, with relief.
 [[nodiscard]] Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path);
 
+/// The same as it was lately (see DirectoryCache), for looking up what is verified or merely shown.
+[[nodiscard]] Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path);
+
 /// A directory node's path. ESTALE: the node is not known; ENOTDIR: it is a file; ENOENT: no name
 /// leads to it any more.
 [[nodiscard]] Result<void> directory_path(Pool& pool, NodeId directory, PathText& into);

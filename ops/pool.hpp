@@ -7,6 +7,7 @@
 
 #include "ops/backing.hpp"
 #include "ops/branch_set.hpp"
+#include "ops/directory_cache.hpp"
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
@@ -34,6 +35,7 @@ struct Pool {
   Branches branches;
   NodeTable nodes;
   HandleTable handles;
+  DirectoryCache directories;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change

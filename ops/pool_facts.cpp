@@ -5,15 +5,24 @@
 #include "ops/locate.hpp"
 
 namespace bough::ops {
+namespace {
+
+/// With so much above the minimum, what was free a moment ago decides as well as what is free now:
+/// more than any disk takes in meanwhile.
+constexpr std::uint64_t kAmple = std::uint64_t{1} << 30U;
+
+}  // namespace
 
 PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path)
     : PoolFacts(pool, set, path, nullptr) {}
 
-PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name)
+PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name,
+                     Directories directories)
     : pool_(pool),
       set_(set),
       path_(path),
       name_(name),
+      directories_(directories),
       rest_(set.size() > kInline ? set.size() - kInline : 0) {}
 
 policy::BranchMode PoolFacts::mode(std::size_t branch) {
@@ -21,7 +30,9 @@ policy::BranchMode PoolFacts::mode(std::size_t branch) {
 }
 
 Result<void> PoolFacts::look(std::size_t branch, Record& into) {
-  auto directory = open_directory(pool_, set_[branch], path_);
+  auto directory = directories_ == Directories::kRecent
+                       ? recent_directory(pool_, set_[branch], path_)
+                       : open_directory(pool_, set_[branch], path_);
   if (!directory) return directory.error();
   if (name_ != nullptr) {
     auto stat = pool_.backing.stat_at(directory->fd(), name_);
@@ -42,18 +53,25 @@ bool PoolFacts::exists(std::size_t branch) {
   return asked.exists == Known::kYes;
 }
 
+void PoolFacts::note_space(const FsStat& stat, Record& into) noexcept {
+  const std::uint64_t unit = stat.fragment_size;
+  into.space_known = Known::kYes;
+  into.total = stat.blocks * unit;
+  into.space.available = stat.blocks_available * unit;
+  into.space.used = into.total - std::min(into.total, into.space.available);
+  into.space.read_only = stat.read_only;
+}
+
 std::optional<policy::Space> PoolFacts::space(std::size_t branch) {
   Record& asked = record(branch);
   if (asked.space_known == Known::kNotAsked) {
-    const auto stat = open_with_relief(pool_, [&] { return set_[branch].statfs(); });
-    asked.space_known = stat ? Known::kYes : Known::kNo;
-    if (stat) {
-      const std::uint64_t unit = stat->fragment_size;
-      asked.total = stat->blocks * unit;
-      asked.space.available = stat->blocks_available * unit;
-      asked.space.used = asked.total - std::min(asked.total, asked.space.available);
-      asked.space.read_only = stat->read_only;
+    if (const auto recent = set_[branch].recent_statfs()) {
+      note_space(*recent, asked);
+      if (asked.space.available >= minimum_free(branch) + kAmple) return asked.space;
     }
+    const auto stat = open_with_relief(pool_, [&] { return set_[branch].statfs(); });
+    asked.space_known = Known::kNo;
+    if (stat) note_space(*stat, asked);
   }
   if (asked.space_known == Known::kNo) return std::nullopt;
   return asked.space;

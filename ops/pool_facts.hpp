@@ -20,13 +20,17 @@ class PoolFacts final : public policy::Facts {
  public:
   /// exists() is about the directory `path` itself, as create policies want it.
   PoolFacts(Pool& pool, const BranchSet& set, std::string_view path);
+  /// How directories are reached: as they are, or, to look something up, as they were lately.
+  enum class Directories : std::uint8_t { kNow, kRecent };
   /// exists() is about `name` (NUL-terminated) in the directory `path`, of any type.
-  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name);
+  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name,
+            Directories directories = Directories::kNow);
 
   [[nodiscard]] std::size_t branches() const override { return set_.size(); }
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override;
   /// A branch that fails to answer counts as not having it; first_error() tells.
   [[nodiscard]] bool exists(std::size_t branch) override;
+  /// As of a moment ago where that leaves no doubt that the branch has room.
   [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override;
   /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.
   [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override;
@@ -59,12 +63,14 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] Record& record(std::size_t branch) {
     return branch < kInline ? inline_[branch] : rest_[branch - kInline];
   }
+  static void note_space(const FsStat& stat, Record& into) noexcept;
   [[nodiscard]] Result<void> look(std::size_t branch, Record& into);
 
   Pool& pool_;
   const BranchSet& set_;
   const std::string_view path_;
   const char* const name_;
+  const Directories directories_;
   std::array<Record, kInline> inline_;
   std::vector<Record> rest_;
   std::optional<Errno> first_error_;

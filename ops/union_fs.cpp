@@ -136,6 +136,7 @@ class UnionFs final : public proto::Filesystem {
 
   void idle() noexcept override {
     for (const auto& branch : *pool_.branches.snapshot()) branch->let_go();
+    pool_.directories.clear();
     let_go_of_listings(pool_);
   }
 
@@ -227,14 +228,20 @@ class UnionFs final : public proto::Filesystem {
     return by_path([&] { return ops::unlink(pool_, context, request); });
   }
   Result<void> rmdir(const Context& context, const proto::RmdirRequest& request) override {
-    return by_path([&] { return ops::rmdir(pool_, context, request); });
+    return by_path([&] {
+      auto done = ops::rmdir(pool_, context, request);
+      pool_.directories.moved();
+      return done;
+    });
   }
   Result<void> rename(const Context& context, const proto::RenameRequest& request) override {
     if (!moves_directory(context, request))
       return by_path([&] { return ops::rename(pool_, context, request); });
     const Gate::Closure alone(pool_.gate, kMovePatience);
     if (!alone.closed()) return Errno{EBUSY};
-    return ops::rename(pool_, context, request);
+    auto done = ops::rename(pool_, context, request);
+    pool_.directories.moved();
+    return done;
   }
   Result<proto::EntryReply> link(const Context& context,
                                  const proto::LinkRequest& request) override {

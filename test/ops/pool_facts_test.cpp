@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "test/ops/small_pool.hpp"
 
@@ -129,4 +130,30 @@ TEST_CASE("when descriptors run out, idle ones are let go of and the branch aske
   PoolFacts never(p.pool, *set, "d");
   CHECK_FALSE(never.exists(0));
   CHECK(never.first_error() == Errno{ENFILE});
+}
+
+TEST_CASE("the room of a moment ago does where there is plenty, and is asked anew where not") {
+  constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
+  SmallPool p({"RW"});
+  p.faults.bend_statfs([](FsStat& stat) {
+    stat.fragment_size = 4096;
+    stat.blocks = 100 * kGiB / 4096;
+    stat.blocks_available = 10 * kGiB / 4096;
+  });
+  const auto set = p.pool.branches.snapshot();
+  const auto asks = [&](std::uint64_t minimum) {
+    p.pool.settings.min_free = minimum;
+    p.faults.reset();
+    PoolFacts facts(p.pool, *set, "");
+    const auto space = facts.space(0);
+    REQUIRE(space.has_value());
+    CHECK(space->available == 10 * kGiB);
+    return p.faults.calls(Call::kStatfs);
+  };
+  CHECK(asks(0) == 1);
+  CHECK(asks(0) == 0);
+  CHECK(asks(9 * kGiB) == 0);
+  CHECK(asks(9 * kGiB + 1) == 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(260));
+  CHECK(asks(0) == 1);
 }

@@ -153,7 +153,9 @@ Result<FileStat> FaultyBacking::stat(int path_fd) {
 }
 
 Result<FsStat> FaultyBacking::statfs(int path_fd) {
-  return pass(Call::kStatfs, path_fd, [&](std::size_t) { return real_.statfs(path_fd); });
+  auto stat = pass(Call::kStatfs, path_fd, [&](std::size_t) { return real_.statfs(path_fd); });
+  if (stat && bend_statfs_) bend_statfs_(*stat);
+  return stat;
 }
 
 Result<std::size_t> FaultyBacking::readlink(int path_fd, std::span<std::byte> out) {

@@ -79,6 +79,8 @@ class FaultyBacking final : public ops::Backing {
   void shorten(When when, std::size_t most);
   /// Runs before the call, so that somebody else's change comes in between.
   void before(When when, std::function<void()> hook);
+  /// From now on statfs() says what `bend` makes of the truth. Not while calls run.
+  void bend_statfs(std::function<void(ops::FsStat&)> bend) { bend_statfs_ = std::move(bend); }
   /// Forgets the rules and sets all counts to 0.
   void reset();
 
@@ -152,6 +154,7 @@ class FaultyBacking final : public ops::Backing {
   auto pass(Call call, int fd, Run run) -> decltype(run(std::size_t{}));
 
   ops::Backing& real_;
+  std::function<void(ops::FsStat&)> bend_statfs_;
   mutable std::mutex mutex_;
   std::vector<Rule> rules_;
   std::array<std::uint64_t, static_cast<std::size_t>(Call::kAny) + 1> counts_{};

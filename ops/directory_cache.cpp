@@ -1,0 +1,44 @@
+#include "ops/directory_cache.hpp"
+
+#include <utility>
+
+#include "ops/hash.hpp"
+
+namespace bough::ops {
+
+DirectoryCache::Slot& DirectoryCache::slot(BranchId branch, std::string_view path) noexcept {
+  return slots_[combine_hash(hash_text(path), branch) % kSlots];
+}
+
+std::shared_ptr<const Fd> DirectoryCache::find(BranchId branch, std::string_view path,
+                                               Clock::duration valid) {
+  const auto now = Clock::now();
+  Slot& kept = slot(branch, path);
+  const std::lock_guard lock(mutex_);
+  const bool good = kept.directory && kept.branch == branch && kept.moves == moves_.load() &&
+                    now - kept.since < valid && kept.path == path;
+  return good ? kept.directory : nullptr;
+}
+
+void DirectoryCache::put(BranchId branch, std::string_view path,
+                         std::shared_ptr<const Fd> directory, std::uint64_t moves) {
+  if (path.size() > kLongestPath) return;
+  const auto now = Clock::now();
+  Slot& kept = slot(branch, path);
+  std::string text(path);
+  const std::lock_guard lock(mutex_);
+  kept.branch = branch;
+  // What goes is closed by the caller, outside of the lock.
+  kept.path.swap(text);
+  kept.directory.swap(directory);
+  kept.moves = moves;
+  kept.since = now;
+}
+
+void DirectoryCache::clear() noexcept {
+  std::array<std::shared_ptr<const Fd>, kSlots> gone;
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < kSlots; ++i) gone[i] = std::exchange(slots_[i].directory, nullptr);
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "ops/fd.hpp"
+#include "ops/node_table.hpp"
+
+namespace bough::ops {
+
+/// O_PATH descriptors of the directories that were asked lately, so that a look-up needs one system
+/// call a branch. Only for asking: what is made, moved or removed goes by a path that is resolved
+/// anew, since a directory may have been moved behind the pool. For the same reason nothing stays
+/// longer than the kernel itself would keep a name. Any thread; the lock is held for a comparison.
+class DirectoryCache {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Empty: not known, or kept for `valid` already.
+  [[nodiscard]] std::shared_ptr<const Fd> find(BranchId branch, std::string_view path,
+                                               Clock::duration valid);
+  /// To be taken before the directory is opened that is then put().
+  [[nodiscard]] std::uint64_t moves() const noexcept { return moves_.load(); }
+  /// Nothing is kept if a directory moved since `moves`.
+  void put(BranchId branch, std::string_view path, std::shared_ptr<const Fd> directory,
+           std::uint64_t moves);
+  /// A directory was moved or removed through the pool: all that was kept is out of date.
+  void moved() noexcept { moves_.fetch_add(1); }
+  /// Closes everything.
+  void clear() noexcept;
+
+ private:
+  struct Slot {
+    BranchId branch = kNoBranch;
+    std::string path;
+    std::shared_ptr<const Fd> directory;
+    std::uint64_t moves = 0;
+    Clock::time_point since;
+  };
+  static constexpr std::size_t kSlots = 128;
+  static constexpr std::size_t kLongestPath = 512;
+
+  [[nodiscard]] Slot& slot(BranchId branch, std::string_view path) noexcept;
+
+  std::atomic<std::uint64_t> moves_{0};
+  std::mutex mutex_;
+  std::array<Slot, kSlots> slots_;
+};
+
+}  // namespace bough::ops
