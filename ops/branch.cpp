@@ -1,12 +1,34 @@
 #include "ops/branch.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 
 #include <cerrno>
 
 #include "ops/hash.hpp"
 
 namespace bough::ops {
+namespace {
+
+/// By f_type. What is not known here is asked to flush.
+bool has_no_flush(std::uint64_t type) noexcept {
+  constexpr std::uint64_t kExfat = 0x2011bab0;
+  constexpr std::uint64_t kZfs = 0x2fc12fc1;
+  switch (type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case MSDOS_SUPER_MAGIC:
+    case kExfat:
+    case kZfs:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
 
 Branch::Branch(Backing& backing, BranchId id, BranchSpec spec)
     : backing_(backing), id_(id), spec_(std::move(spec)), mode_(spec_.mode) {}
@@ -22,6 +44,7 @@ Result<std::shared_ptr<Branch>> Branch::open(Backing& backing, BranchId id, Bran
   branch->root_id_ = stat->id;
   branch->device_ = stat->id.device;
   branch->fsid_ = fs->fsid;
+  branch->closes_quietly_ = has_no_flush(fs->type);
   branch->root_ = std::make_shared<const Fd>(*std::move(fd));
   return branch;
 }

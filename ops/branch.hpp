@@ -71,6 +71,10 @@ class Branch {
   [[nodiscard]] Result<FsStat> statfs();
   /// What statfs() last said, if that was a moment ago.
   [[nodiscard]] std::optional<FsStat> recent_statfs() const;
+  /// Whether close(2) of a file on the branch's own file system has nothing to do or report.
+  /// (Linux: its file_operations have no flush, unlike those of network file systems, which write
+  /// back.)
+  [[nodiscard]] bool closes_quietly() const noexcept { return closes_quietly_; }
 
   /// What the root was when the branch was opened.
   [[nodiscard]] const FileId& root_id() const noexcept { return root_id_; }
@@ -98,6 +102,7 @@ class Branch {
   FileId root_id_;
   std::atomic<std::uint64_t> device_{0};
   std::uint64_t fsid_ = 0;
+  bool closes_quietly_ = false;
   mutable std::mutex mutex_;
   std::shared_ptr<const Fd> root_;
   std::optional<FsStat> last_statfs_;

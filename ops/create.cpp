@@ -112,8 +112,8 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
   auto entry = make_entry(pool, context.node, request.name.view(), branch, *stat);
   if (!entry) return entry.error();
   reply.entry = *std::move(entry);
-  reply.open =
-      add_file_handle(pool, reply.entry.entry.node, *std::move(fd), branch.id(), request.flags);
+  reply.open = add_file_handle(pool, reply.entry.entry.node, *std::move(fd),
+                               Location{branch.id(), stat->id}, request.flags);
   pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
   return reply;
 }
@@ -194,7 +194,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
         if (!entry) return entry.error();
         reply.entry = *std::move(entry);
         reply.open = add_file_handle(pool, reply.entry.entry.node, *std::move(fd),
-                                     place.branch.id(), request.flags);
+                                     Location{place.branch.id(), stat->id}, request.flags);
         undo.dismiss();
         note_branch(context, place.branch);
         return reply;
@@ -231,8 +231,8 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
         reply.entry.entry.attr_valid = pool.settings.attr_valid;
         reply.entry.entry.attr = to_attr(*stat, counted.ino);
-        reply.open =
-            add_file_handle(pool, counted.node, *std::move(fd), place.branch.id(), file_flags);
+        reply.open = add_file_handle(pool, counted.node, *std::move(fd),
+                                     Location{place.branch.id(), stat->id}, file_flags);
         note_branch(context, place.branch);
         return reply;
       });

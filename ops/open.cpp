@@ -2,6 +2,7 @@
 
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
+#include "proto/kernel_abi.hpp"
 
 namespace bough::ops {
 namespace {
@@ -38,14 +39,21 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
   if (!fd) return fd.error();
   if (request.kill_suidgid && (flags & O_TRUNC) != 0)
     if (const auto cleared = clear_set_ids(pool, fd->get()); !cleared) return cleared.error();
-  return add_file_handle(pool, context.node, std::move(*fd), file->branch, request.flags);
+  return add_file_handle(pool, context.node, std::move(*fd), Location{file->branch, file->stat.id},
+                         request.flags);
 }
 
-proto::OpenReply add_file_handle(Pool& pool, NodeId node, Fd fd, BranchId branch,
+proto::OpenReply add_file_handle(Pool& pool, NodeId node, Fd fd, const Location& where,
                                  std::uint32_t flags) {
   proto::OpenReply reply;
-  const proto::HandleId handle = pool.handles.add(
-      std::make_unique<FileHandle>(node, std::move(fd), branch, flags), lane_of(branch));
+  const auto set = pool.branches.snapshot();
+  const Branch* const branch = set->by_id(where.branch);
+  // Something else may be mounted inside the branch.
+  if (branch != nullptr && branch->closes_quietly() && where.file.device == branch->device())
+    reply.flags |= proto::abi::open_reply::kNoflush;
+  const proto::HandleId handle =
+      pool.handles.add(std::make_unique<FileHandle>(node, std::move(fd), where.branch, flags),
+                       lane_of(where.branch));
   (void)pool.nodes.hold(node);
   reply.claim = proto::HandleClaim(pool.owner, handle);
   return reply;

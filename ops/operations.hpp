@@ -46,7 +46,7 @@ Result<void> flush(Pool&, const Context&, const proto::FlushRequest&);
 void close_handle(Pool&, proto::HandleId) noexcept;
 /// The reply for a file that is open now: its handle is in the table, its node held. Used by create and
 /// tmpfile too.
-proto::OpenReply add_file_handle(Pool&, NodeId, Fd, BranchId, std::uint32_t flags);
+proto::OpenReply add_file_handle(Pool&, NodeId, Fd, const Location&, std::uint32_t flags);
 /// The flags for the branch's descriptor: what must stay on our side of the wire is taken off.
 int branch_open_flags(std::uint32_t flags) noexcept;
 

@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "ops/operations.hpp"
+#include "proto/kernel_abi.hpp"
+#include "test/support/faulty_backing.hpp"
 #include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
@@ -38,7 +40,6 @@ TEST_CASE("open: the handle holds its node until RELEASE") {
   const auto f = pool.walk("f");
   auto opened = pool.fs().open(pool.as(f), {O_RDONLY, false});
   REQUIRE(opened.has_value());
-  CHECK(opened->flags == 0);
   const auto handle = pool.keep(*opened);
   CHECK(pool.count("handles") == 1);
   CHECK(pool.count("holds") == 1);
@@ -47,6 +48,29 @@ TEST_CASE("open: the handle holds its node until RELEASE") {
   CHECK(pool.read(handle) == "text");
   pool.release(handle);
   CHECK(pool.count("nodes") == 1);
+}
+
+TEST_CASE("open: close(2) asks for a FLUSH only where that can mean something") {
+  const auto flags_over = [](std::uint64_t type) {
+    PoolFixture pool({"RW"}, [type](ops::Backing& real) {
+      auto disguised = std::make_unique<test::FaultyBacking>(real);
+      disguised->bend_statfs([type](ops::FsStat& stat) { stat.type = type; });
+      return disguised;
+    });
+    pool.file(0, "f");
+    auto opened = pool.fs().open(pool.as(pool.walk("f")), {O_RDWR, false});
+    REQUIRE(opened.has_value());
+    auto created =
+        pool.fs().create(pool.as(kRootNode), {pool.name("g"), O_RDWR, 0600, 0, false, {}});
+    REQUIRE(created.has_value());
+    CHECK(created->open.flags == opened->flags);
+    return opened->flags;
+  };
+  CHECK(flags_over(0xef53) == proto::abi::open_reply::kNoflush);
+  CHECK(flags_over(0x58465342) == proto::abi::open_reply::kNoflush);
+  // NFS, FUSE
+  CHECK(flags_over(0x6969) == 0);
+  CHECK(flags_over(0x65735546) == 0);
 }
 
 TEST_CASE("open: an unkept reply closes the handle again") {
