@@ -3,14 +3,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <list>
 #include <vector>
 
 namespace bough::cli {
 namespace {
+
+namespace fs = std::filesystem;
 
 std::vector<std::string_view> words_of(std::string_view line) {
   std::vector<std::string_view> words;
@@ -57,17 +61,50 @@ std::optional<std::uint64_t> mount_id_of(int fd) {
   return std::nullopt;
 }
 
-int open_or_above(std::filesystem::path path) {
-  for (;;) {
-    const int fd = ::open(path.c_str(), O_PATH | O_CLOEXEC);
-    if (fd >= 0 || (errno != ENOTCONN && errno != ECONNABORTED)) return fd;
-    const std::filesystem::path above = path.parent_path();
-    if (above == path || above.empty()) {
-      errno = ENOTCONN;
-      return -1;
-    }
-    path = above;
+std::vector<MountInfo> mount_table() {
+  std::vector<MountInfo> mounts;
+  std::ifstream mountinfo("/proc/self/mountinfo");
+  for (std::string line; std::getline(mountinfo, line);)
+    if (std::optional<MountInfo> info = parse_mountinfo(line)) mounts.push_back(*std::move(info));
+  return mounts;
+}
+
+/// The topmost mount at exactly this path. Later lines are mounted over earlier ones.
+const MountInfo* mount_at(const std::vector<MountInfo>& mounts, const fs::path& place) {
+  const auto found = std::find_if(mounts.rbegin(), mounts.rend(),
+                                  [&](const MountInfo& each) { return each.mount_point == place; });
+  return found == mounts.rend() ? nullptr : &*found;
+}
+
+/// The mount that `path` lies in, by its text alone.
+const MountInfo* mount_above(const std::vector<MountInfo>& mounts, fs::path path) {
+  for (;; path = path.parent_path()) {
+    const MountInfo* const found = mount_at(mounts, path);
+    if (found != nullptr || path == path.root_path()) return found;
   }
+}
+
+/// The mount of `path` if a FUSE mount is on the way to it, in or below which nothing is touched.
+const MountInfo* beyond_fuse_mount(const std::vector<MountInfo>& mounts, const fs::path& path) {
+  constexpr int kMostLinks = 40;
+  fs::path place = "/";
+  std::list<fs::path> rest(path.begin(), path.end());
+  for (int links = 0; !rest.empty() && links <= kMostLinks;) {
+    place = (place / rest.front()).lexically_normal();
+    rest.pop_front();
+    const MountInfo* const here = mount_at(mounts, place);
+    if (here != nullptr && here->type.starts_with("fuse")) {
+      for (const fs::path& part : rest) place /= part;
+      return mount_above(mounts, place.lexically_normal());
+    }
+    std::error_code no_link;
+    const fs::path target = fs::read_symlink(place, no_link);
+    if (no_link) continue;
+    ++links;
+    place = place.parent_path();
+    rest.insert(rest.begin(), target.begin(), target.end());
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -96,20 +133,20 @@ std::optional<MountInfo> parse_mountinfo(std::string_view line) {
 
 std::optional<MountInfo> mount_of(const std::string& path) {
   std::error_code failed;
-  const std::filesystem::path absolute = std::filesystem::absolute(path, failed);
+  const fs::path absolute = fs::absolute(path, failed);
   if (failed) {
     errno = failed.value();
     return std::nullopt;
   }
-  const int fd = open_or_above(absolute);
+  const std::vector<MountInfo> mounts = mount_table();
+  if (const MountInfo* const pool = beyond_fuse_mount(mounts, absolute)) return *pool;
+  const int fd = ::open(absolute.c_str(), O_PATH | O_CLOEXEC);
   if (fd < 0) return std::nullopt;
   const std::optional<std::uint64_t> id = mount_id_of(fd);
   ::close(fd);
-  std::ifstream mountinfo("/proc/self/mountinfo");
-  for (std::string line; id && std::getline(mountinfo, line);) {
-    std::optional<MountInfo> info = parse_mountinfo(line);
-    if (info && info->id == *id) return info;
-  }
+  const auto found = std::find_if(mounts.begin(), mounts.end(),
+                                  [&](const MountInfo& each) { return id && each.id == *id; });
+  if (found != mounts.end()) return *found;
   errno = ENOENT;
   return std::nullopt;
 }

@@ -25,9 +25,8 @@ struct MountInfo {
 /// Empty when the line is malformed.
 [[nodiscard]] std::optional<MountInfo> parse_mountinfo(std::string_view line);
 
-/// The mount that `path` lies in. Asks the file system for nothing but the walk to the path, and
-/// where that fails because its server is gone, for less of the path: so it works on a dead pool
-/// too. Empty: there is no such path; errno says why.
+/// The mount that `path` lies in. The walk to the path ends at a FUSE mount, whose server may hang or
+/// be gone; from there on the text of the path counts. Empty: there is no such path; errno says why.
 [[nodiscard]] std::optional<MountInfo> mount_of(const std::string& path);
 
 }  // namespace bough::cli

@@ -107,6 +107,10 @@ void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
       apply_row(*row, word);
       continue;
     }
+    if (word.key == "remount") {
+      throw StartError(ExitStatus::kUsage,
+                       "-o remount: a pool cannot be remounted: unmount it and mount it again");
+    }
     if (unknown == Unknown::kIgnore) continue;
     const std::string_view hint = nearest(word.key);
     throw StartError(ExitStatus::kUsage,

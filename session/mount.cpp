@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "session/fusermount.hpp"
 #include "session/mount_table.hpp"
@@ -85,13 +87,33 @@ void clear_dead_mount(const std::string& target) {
                    "; try umount -l " + target + " as root");
 }
 
+/// Whether a pool stands at `path`, and if so refuses, unless its daemon died. stat(2) may answer
+/// from the kernel's cache, statfs(2) never does.
+bool dead_pool_at(const std::string& path) {
+  const auto entry = mount_at(path);
+  if (!entry || entry->type != type_name()) return false;
+  struct statfs ignored {};
+  if (::statfs(path.c_str(), &ignored) != 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+    return true;
+  throw MountError("mount point " + path + " has a pool already (" + entry->source +
+                   "): unmount it first, with umount " + path);
+}
+
+/// 0, or the errno of a look at `target`; ENOTCONN where a dead pool stands.
+int look_at(const std::string& target, struct stat& into) {
+  if (::stat(target.c_str(), &into) != 0) return errno == ECONNABORTED ? ENOTCONN : errno;
+  const std::string path = resolve(target);
+  return !path.empty() && dead_pool_at(path) ? ENOTCONN : 0;
+}
+
 /// The directory to mount on, absolute and free of symbolic links.
 std::string prepare_target(const std::string& target) {
+  constexpr int kMostDead = 16;
   struct stat info {};
-  int error = ::stat(target.c_str(), &info) == 0 ? 0 : errno;
-  if (error == ENOTCONN) {
+  int error = look_at(target, info);
+  for (int cleared = 0; error == ENOTCONN && cleared < kMostDead; ++cleared) {
     clear_dead_mount(target);
-    error = ::stat(target.c_str(), &info) == 0 ? 0 : errno;
+    error = look_at(target, info);
   }
   if (error == ENOENT)
     throw MountError("mount point " + target + " does not exist: create it with mkdir");
@@ -103,11 +125,14 @@ std::string prepare_target(const std::string& target) {
   return resolved;
 }
 
+constexpr const char* kDeviceRemedy =
+    "the mode of /dev/fuse has to let this user read and write it (chmod 666 /dev/fuse)";
+
 [[noreturn]] void device_error(int error) {
   if (error == ENOENT || error == ENODEV || error == ENXIO)
     throw MountError("/dev/fuse is missing: load the kernel module with modprobe fuse");
-  throw MountError(std::string("cannot open /dev/fuse: ") + std::strerror(error) +
-                   "; its mode has to let this user read and write it (chmod 666 /dev/fuse)");
+  throw MountError(std::string("cannot open /dev/fuse: ") + std::strerror(error) + "; " +
+                   kDeviceRemedy);
 }
 
 /// mount(2) cuts what is longer than a page short without a word. Our own options (fd=, user_id=,
@@ -200,10 +225,19 @@ Fd mount_by_helper(const MountOptions& options, const std::string& target) {
     std::string complaint = outcome.complaint;
     for (char& c : complaint)
       if (c == '\n') c = ' ';
+    if (::access(kDevice, R_OK | W_OK) != 0) complaint += std::string("; ") + kDeviceRemedy;
     throw MountError("cannot mount on " + target + ": " + complaint);
   } catch (const std::system_error& error) {
     throw MountError(std::string("cannot run fusermount3: ") + error.what());
   }
+}
+
+/// Of a connection that is gone, whether it was aborted: an unmounted one reads ENODEV. (Linux,
+/// with ABORT_ERROR agreed: fuse_dev_do_read(), which wants room for the largest message before it
+/// looks.)
+bool was_aborted(int device) {
+  std::vector<char> room(std::size_t{2} << 20U);
+  return ::read(device, room.data(), room.size()) < 0 && errno == ECONNABORTED;
 }
 
 }  // namespace
@@ -222,14 +256,17 @@ Mount Mount::attach(const MountOptions& options) {
   const auto entry = mount_at(target);
   Mount mount(std::move(device), std::move(target), direct ? How::kSyscall : How::kHelper);
   if (entry) mount.id_ = entry->id;
+  mount.unique_id_ = unique_mount_id(mount.target_);
   return mount;
 }
 
 bool Mount::in_place() const {
   pollfd entry{device_.get(), POLLOUT, 0};
   if (::poll(&entry, 1, 0) <= 0 || (entry.revents & POLLERR) == 0) return true;
-  // The connection is gone: unmounted, and the path may name another mount now; or aborted, and the
-  // dead mount is still there.
+  // The connection is gone. If the mount went with it, the path, and even the mount's number in the
+  // table, may be those of the next pool by now.
+  if (unique_id_) return unique_mount_id(target_) == unique_id_;
+  if (!was_aborted(device_.get())) return false;
   const auto now = mount_at(target_);
   return now && now->type == type_name() && now->id == id_;
 }

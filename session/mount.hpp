@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -81,8 +82,9 @@ class Mount {
 
   Fd device_;
   std::string target_;
-  /// Of the mount table.
+  /// Of the mount table; numbers are used again.
   std::string id_;
+  std::optional<std::uint64_t> unique_id_;
   How how_ = How::kNothing;
 };
 

@@ -1,5 +1,8 @@
 #include "session/mount_table.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <fstream>
 #include <sstream>
 
@@ -44,7 +47,8 @@ std::optional<MountEntry> mount_at(std::string_view mountinfo, std::string_view 
     if (dash == std::string_view::npos) continue;
     line.remove_prefix(dash + 3);
     // Later lines are mounted over earlier ones.
-    found = MountEntry{std::string(id), std::string(next_field(line))};
+    const std::string_view type = next_field(line);
+    found = MountEntry{std::string(id), std::string(type), unescape(next_field(line))};
   }
   return found;
 }
@@ -54,6 +58,16 @@ std::optional<MountEntry> mount_at(std::string_view path) {
   std::ostringstream text;
   text << file.rdbuf();
   return mount_at(text.str(), path);
+}
+
+std::optional<std::uint64_t> unique_mount_id(const std::string& path) {
+  // Newer than the headers that we build beside.
+  constexpr unsigned kMntIdUnique = 0x4000;
+  constexpr int kFlags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+  struct statx told {};
+  if (::statx(AT_FDCWD, path.c_str(), kFlags, kMntIdUnique, &told) != 0) return std::nullopt;
+  if ((told.stx_mask & kMntIdUnique) == 0) return std::nullopt;
+  return told.stx_mnt_id;
 }
 
 }  // namespace bough::session

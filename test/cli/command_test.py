@@ -379,8 +379,11 @@ class Mounted(Case):
         self.assertIn(f"mount point: {self.pool}\n", self.run_boughfs("status", self.pool).stdout)
         # A pool that hangs, and one whose server is dead.
         server = next(iter(servers() - self.before))
+        (self.top / "way").symlink_to("pool/folder")
         os.kill(server, signal.SIGSTOP)
-        self.assertEqual(self.run_boughfs("status", self.pool).returncode, 0)
+        # A name that the kernel has no answer for.
+        for path in (self.pool, self.pool / "folder" / "unknown", self.top / "way" / "unknown"):
+            self.assertEqual(self.run_boughfs("status", path).returncode, 0)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: servers() <= self.before, "the server has ended")
         self.assertEqual(self.run_boughfs("status", self.pool / "folder").returncode, 0)

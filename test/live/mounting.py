@@ -285,6 +285,37 @@ class Mounting(sandbox.LiveCase):
     def test_dead_mount_of_a_user(self):
         self._dead_mount(modes.User())
 
+    def test_dead_mount_in_use_goes(self):
+        pool = self.plain_pool(modes.Root())
+        with open(os.path.join(pool.mountpoint, "d/f"), encoding="utf-8"):
+            pool.process.kill()
+            pool.process.wait()
+            again = sandbox.Pool(self.boughfs, modes.Root(), pool.branches, pool.mountpoint, (), self.path("again.log"))
+            self.pools.append(again)
+            again.start()
+            self.assertEqual([path for path, _, _ in processes.mounts()].count(pool.mountpoint), 1)
+        self.assertEqual(again.unmount(), 0)
+        self.is_gone(again)
+
+    def test_a_second_pool_is_refused(self):
+        pool = self.plain_pool(modes.Root())
+        done = subprocess.run([self.boughfs, self.path("one"), pool.mountpoint], capture_output=True, text=True,
+                              timeout=20, check=False)
+        self.assertEqual(done.returncode, STATUS_MOUNT, done.stderr)
+        self.assertIn("has a pool already", done.stderr)
+        self.assertEqual(pool.unmount(), 0)
+        self.is_gone(pool)
+
+    def test_a_pool_that_ends_leaves_the_next_alone(self):
+        """The kernel gives the next mount the number of the last one."""
+        branch, mountpoint = self.directory("one"), self.directory("pool")
+        for turn in range(80):
+            done = subprocess.run([self.boughfs, branch, mountpoint], capture_output=True, text=True, timeout=20,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, f"turn {turn}: {done.stderr}")
+            done = subprocess.run(["umount", mountpoint], capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual(done.returncode, 0, f"turn {turn}: {done.stderr}")
+
     # --- who mounts
     def test_as_user(self):
         pool = self.plain_pool(modes.User())
