@@ -61,6 +61,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   trace.form = "PATH";
   trace.help = "append one line a request to this file, which must lie outside the pool";
   trace.set = [&settings](std::string_view text) -> std::string {
+    if (text.empty()) return "wants the path of a file";
     settings.trace = text;
     return {};
   };
