@@ -114,7 +114,7 @@ std::optional<MountInfo> parse_mountinfo(std::string_view line) {
   // id parent major:minor root mount-point options [optional fields…] - type source super-options
   std::size_t separator = 6;
   while (separator < words.size() && words[separator] != "-") ++separator;
-  if (separator + 3 >= words.size()) return std::nullopt;
+  if (separator + 3 >= words.size() || words[separator + 3].empty()) return std::nullopt;
   MountInfo info;
   const auto colon = words[2].find(':');
   if (colon == std::string_view::npos || !read_number(words[0], info.id) ||

@@ -23,12 +23,14 @@ TEST_CASE("a line of mountinfo") {
   CHECK(info->source == "/a b:/c");
   CHECK(info->super_options == "rw,user_id=0,group_id=0");
   CHECK(parse_mountinfo("36 35 98:0 / /x rw - tmpfs none rw"));
+  CHECK(parse_mountinfo("36 35 98:0 / /x rw - tmpfs  rw")->source.empty());
 }
 
 TEST_CASE("malformed lines") {
   CHECK_FALSE(parse_mountinfo(""));
   CHECK_FALSE(parse_mountinfo("36 35 98:0 / /x rw"));
   CHECK_FALSE(parse_mountinfo("36 35 98:0 / /x rw - tmpfs none"));
+  CHECK_FALSE(parse_mountinfo("36 35 98:0 / /x rw - tmpfs none  "));
   CHECK_FALSE(parse_mountinfo("x 35 98:0 / /x rw - tmpfs none rw"));
   CHECK_FALSE(parse_mountinfo("36 35 98 / /x rw - tmpfs none rw"));
 }

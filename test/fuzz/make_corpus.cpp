@@ -187,6 +187,7 @@ void wording() {
        "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue");
   word(3, "mountinfo plain", "22 1 0:21 / / rw shared:1 - fuse.boughfs a:b rw,user_id=0");
   word(3, "mountinfo cut", "22 1 0:21 / / rw -");
+  word(3, "mountinfo without a last word", "22 1 0:21 / / rw - fuse.boughfs a:b ");
   word(4, "size", "20G");
   word(4, "size large", "18446744073709551615");
   word(4, "size too large", "17179869184G");
