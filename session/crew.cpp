@@ -73,10 +73,10 @@ std::shared_ptr<Device> Crew::own_device() {
 
 void Crew::add() {
   const std::size_t slot = started_.load();
-  auto worker = std::make_unique<Worker>(connection_, state_, slot, Worker::Role::kServing);
-  worker->start(slot == 0 ? device_ : own_device());
-  workers_[slot] = std::move(worker);
+  workers_[slot] = std::make_unique<Worker>(connection_, state_, slot, Worker::Role::kServing);
+  // First known, then at work: what it has answered is in the figures. One that cannot start rests.
   started_.store(static_cast<unsigned>(slot) + 1);
+  workers_[slot]->start(slot == 0 ? device_ : own_device());
 }
 
 Crew::Sample Crew::sample() {
@@ -205,17 +205,14 @@ void Crew::arm_one() {
 }
 
 void Crew::arm_control() {
-  if (control_started_.load()) {
-    if (control_->resting())
-      control_->start(own_device());
-    else if (!control_->armed() && !control_->leaving())
-      control_->arm();
-    return;
+  if (!control_) {
+    control_ = std::make_unique<Worker>(connection_, state_, threads_, Worker::Role::kControl);
+    control_started_.store(true);
   }
-  auto worker = std::make_unique<Worker>(connection_, state_, threads_, Worker::Role::kControl);
-  worker->start(own_device());
-  control_ = std::move(worker);
-  control_started_.store(true);
+  if (control_->resting())
+    control_->start(own_device());
+  else if (!control_->armed() && !control_->leaving())
+    control_->arm();
 }
 
 bool Crew::park_one() {
