@@ -418,8 +418,11 @@ def main():
             cannot_run("there is no /dev/fuse")
         os.execvp("unshare", ["unshare", "--mount", "--propagation", "private",
                               sys.executable, __file__, INSIDE, *sys.argv[1:]])
-    BOUGHFS = sys.argv[2]
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    # Where an ordinary user may run it, whatever the mode of the directories of the build.
+    with tempfile.TemporaryDirectory(prefix="boughfs-command-") as folder:
+        os.chmod(folder, 0o755)
+        BOUGHFS = shutil.copy(sys.argv[2], os.path.join(folder, "boughfs"))
+        unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
 
 
 if __name__ == "__main__":
