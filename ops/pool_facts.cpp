@@ -43,12 +43,18 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
   return {};
 }
 
+void PoolFacts::reach_anew(Branch& branch) {
+  branch.let_go();
+  pool_.directories.moved();
+}
+
 bool PoolFacts::exists(std::size_t branch) {
   Record& asked = record(branch);
   if (asked.exists == Known::kNotAsked) {
     const auto looked = look(branch, asked);
     asked.exists = looked ? Known::kYes : Known::kNo;
     if (!looked && !means_absent(looked.error()) && !first_error_) first_error_ = looked.error();
+    if (!looked && looked.error() == Errno{EIO}) reach_anew(set_[branch]);
   }
   return asked.exists == Known::kYes;
 }

@@ -64,6 +64,8 @@ class PoolFacts final : public policy::Facts {
     return branch < kInline ? inline_[branch] : rest_[branch - kInline];
   }
   static void note_space(const FsStat& stat, Record& into) noexcept;
+  /// A broken disk that was unmounted meanwhile answers EIO for as long as it is held on to.
+  void reach_anew(Branch& branch);
   [[nodiscard]] Result<void> look(std::size_t branch, Record& into);
 
   Pool& pool_;

@@ -159,7 +159,7 @@ class Disks(sandbox.LiveCase):
                 return True
             except OSError:
                 return False
-        self.assertTrue(processes.wait_until(works, 20, 2), "the pool is not well without the broken disk")
+        self.assertTrue(processes.wait_until(works, 5, 0.2), "the pool is not well without the broken disk")
         self.assertTrue(os.path.exists(os.path.join(self.branches[1], "da", "new")))
         for name in kept:
             if os.path.exists(os.path.join(self.branches[1], name)):

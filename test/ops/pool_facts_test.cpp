@@ -157,3 +157,21 @@ TEST_CASE("the room of a moment ago does where there is plenty, and is asked ane
   std::this_thread::sleep_for(std::chrono::milliseconds(260));
   CHECK(asks(0) == 1);
 }
+
+TEST_CASE("a branch that answers EIO is reached anew the next time") {
+  SmallPool p({"RW", "RW"});
+  fs::create_directories(p.path(0) / "d");
+  const auto set = p.pool.branches.snapshot();
+  const auto ask = [&] {
+    PoolFacts facts(p.pool, *set, "d", "f", PoolFacts::Directories::kRecent);
+    CHECK_FALSE(facts.exists(0));
+    return facts.first_error();
+  };
+  CHECK_FALSE(ask().has_value());
+  p.faults.fail({Call::kStatAt, 1, 1, {}}, EIO);
+  CHECK(ask() == Errno{EIO});
+  // The disk was unmounted, and its mount point is no branch.
+  fs::rename(p.path(0), p.path(0).string() + "-away");
+  fs::create_directory(p.path(0));
+  CHECK(ask() == Errno{ESTALE});
+}
