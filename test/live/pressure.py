@@ -9,9 +9,8 @@ import modes
 import processes
 import sandbox
 
-# where each version of cgroups has its memory controller, what limits it and what admits a process
-VERSIONS = (("/sys/fs/cgroup/cgroup.controllers", "/sys/fs/cgroup", "memory.max"),
-            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"))
+# where each version of cgroups has its groups, and what limits the memory of one
+VERSIONS = (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"))
 
 
 class Pressure(sandbox.LiveCase):
@@ -20,11 +19,9 @@ class Pressure(sandbox.LiveCase):
 
     @contextlib.contextmanager
     def group(self, megabytes):
-        top, limit = next(((folder, name) for sign, folder, name in VERSIONS if os.path.exists(sign)), ("", ""))
-        if not top:
+        folder, limit = next(filter(None, (self.new_group(*each) for each in VERSIONS)), ("", ""))
+        if not folder:
             self.skipTest("no memory controller of cgroups here")
-        folder = os.path.join(top, f"boughfs-live-{os.getpid()}")
-        os.mkdir(folder)
         try:
             self.write(os.path.join(folder, limit), megabytes << 20)
             yield os.path.join(folder, "cgroup.procs")
@@ -36,6 +33,18 @@ class Pressure(sandbox.LiveCase):
                 except OSError:
                     return False
             processes.wait_until(removed, 10)
+
+    def new_group(self, top, limit):
+        """A new group below `top`, if one can be made there and its memory be limited."""
+        folder = os.path.join(top, f"boughfs-live-{os.getpid()}")
+        try:
+            os.mkdir(folder)
+        except OSError:
+            return None
+        if os.path.exists(os.path.join(folder, limit)):
+            return folder, limit
+        os.rmdir(folder)
+        return None
 
     def write(self, path, value):
         with open(path, "w", encoding="ascii") as file:
