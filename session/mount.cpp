@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -123,6 +125,22 @@ std::string prepare_target(const std::string& target) {
   std::string resolved = resolve(target);
   if (resolved.empty()) throw MountError("mount point " + target + ": " + std::strerror(errno));
   return resolved;
+}
+
+/// Of daemons that start on one mount point at once, the second looks at it when the first has
+/// mounted. The lock is the parent directory's, since the mount point itself may be a dead pool;
+/// where it cannot be had, or somebody else keeps it, the mount goes on without.
+Fd hold_place(const std::string& target) {
+  constexpr int kTries = 250;
+  constexpr timespec kPause{0, 20'000'000};
+  const std::string path = resolve_by_parent(target);
+  if (path.empty()) return {};
+  const std::string parent = path.substr(0, path.rfind('/') + 1);
+  Fd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return directory;
+  for (int i = 0; i < kTries && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0; ++i)
+    ::nanosleep(&kPause, nullptr);
+  return directory;
 }
 
 constexpr const char* kDeviceRemedy =
@@ -250,6 +268,7 @@ Mount Mount::attach(const MountOptions& options) {
     return {Fd(*fd), options.target, How::kNothing};
   }
   check_length(options.extra);
+  const Fd place = hold_place(options.target);
   std::string target = prepare_target(options.target);
   const bool direct = may_mount();
   Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);
@@ -261,12 +280,12 @@ Mount Mount::attach(const MountOptions& options) {
 }
 
 bool Mount::in_place() const {
-  pollfd entry{device_.get(), POLLOUT, 0};
-  if (::poll(&entry, 1, 0) <= 0 || (entry.revents & POLLERR) == 0) return true;
-  // The connection is gone. If the mount went with it, the path, and even the mount's number in the
-  // table, may be those of the next pool by now.
   if (unique_id_) return unique_mount_id(target_) == unique_id_;
-  if (!was_aborted(device_.get())) return false;
+  pollfd entry{device_.get(), POLLOUT, 0};
+  const bool gone = ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLERR) != 0;
+  // If the mount went with the connection, its number in the table may be that of the next pool by
+  // now.
+  if (gone && !was_aborted(device_.get())) return false;
   const auto now = mount_at(target_);
   return now && now->type == type_name() && now->id == id_;
 }

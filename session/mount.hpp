@@ -57,7 +57,8 @@ class Mount {
 
   /// Detaches the mount (MNT_DETACH: users that are still inside keep the connection alive), also
   /// the dead one that an aborted connection leaves. Does nothing the second time, on a mount made
-  /// by somebody else, or when this one is gone already and the path names nothing or another one.
+  /// by somebody else, or when the path names nothing or another one: this one is gone already, or
+  /// hidden under the other, and stays there, dead.
   /// May wait for dirty pages to be written back, so workers have to be running.
   void unmount() noexcept;
   /// Brings dirty pages (of shared mappings) to the branches before the mount is detached: what is
@@ -77,7 +78,7 @@ class Mount {
   Mount(Fd device, std::string target, How how) noexcept
       : device_(std::move(device)), target_(std::move(target)), how_(how) {}
 
-  /// Whether the mount is still where it was made.
+  /// Whether the mount is still where it was made, with nothing mounted over it.
   [[nodiscard]] bool in_place() const;
 
   Fd device_;

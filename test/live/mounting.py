@@ -306,6 +306,26 @@ class Mounting(sandbox.LiveCase):
         self.assertEqual(pool.unmount(), 0)
         self.is_gone(pool)
 
+    def test_what_is_mounted_over_a_pool_stays(self):
+        pool = self.plain_pool(modes.Root())
+        kernel.mount("upper", pool.mountpoint, "tmpfs")
+        os.mkdir(os.path.join(pool.mountpoint, "upper's"))
+        os.kill(pool.pid, signal.SIGTERM)
+        self.assertEqual(pool.wait(), 0, pool.said())
+        self.assertEqual(os.listdir(pool.mountpoint), ["upper's"])
+        kernel.umount2(pool.mountpoint, 0)
+        kernel.umount2(pool.mountpoint, kernel.MNT_DETACH)
+
+    def test_of_two_pools_at_once_one_is_mounted(self):
+        branches, mountpoint = self.two_branches(), self.directory("pool")
+        for turn in range(20):
+            starts = [subprocess.Popen([self.boughfs, branch, mountpoint], stderr=subprocess.PIPE, text=True)
+                      for branch in branches]
+            said = [start.communicate(timeout=20)[1] for start in starts]
+            self.assertEqual(sorted(start.returncode for start in starts), [0, STATUS_MOUNT], f"turn {turn}: {said}")
+            self.assertEqual([path for path, _, _ in processes.mounts()].count(mountpoint), 1)
+            self.command(["umount", mountpoint])
+
     def test_a_pool_that_ends_leaves_the_next_alone(self):
         """The kernel gives the next mount the number of the last one."""
         branch, mountpoint = self.directory("one"), self.directory("pool")
