@@ -32,7 +32,10 @@ bool Inflight::take_early(proto::Unique unique) noexcept {
 }
 
 bool Inflight::claim(Slot& slot) noexcept {
-  return (slot.word_.fetch_or(Slot::kClaimed, std::memory_order_acq_rel) & Slot::kClaimed) == 0;
+  if ((slot.word_.fetch_or(Slot::kClaimed, std::memory_order_acq_rel) & Slot::kClaimed) == 0)
+    return true;
+  const std::lock_guard answered(answering_);
+  return false;
 }
 
 void Inflight::end(Slot& slot) noexcept {
@@ -130,6 +133,7 @@ bool Inflight::interrupted(proto::Unique unique) const noexcept {
 bool Inflight::answer_for(proto::Unique unique, proto::Errno error) noexcept {
   const std::uint64_t key = unique.key();
   if (key == 0) return false;
+  std::unique_lock answering(answering_);
   for (Slot& slot : slots_) {
     std::uint64_t word = slot.word_.load(std::memory_order_acquire);
     while ((word & ~(Slot::kClaimed | Slot::kInterrupted)) == key) {
@@ -143,6 +147,7 @@ bool Inflight::answer_for(proto::Unique unique, proto::Errno error) noexcept {
       }
     }
   }
+  answering.unlock();
   std::shared_ptr<DeferredReply> deferred;
   {
     const std::lock_guard lock(mutex_);

@@ -44,10 +44,11 @@ class Inflight {
 
   [[nodiscard]] Slot& slot(std::size_t index) { return slots_[index]; }
 
-  /// On the slot's worker: the request is being served from here on. `device` must live as long as
-  /// this object. `interrupted`: an INTERRUPT came while it waited for a worker.
+  /// On the slot's worker: the request is being served from here on. `device` must live until
+  /// end(). `interrupted`: an INTERRUPT came while it waited for a worker.
   void begin(Slot& slot, proto::Unique unique, Device& device, bool interrupted) noexcept;
-  /// On the slot's worker: takes the right to answer; false if somebody else answered.
+  /// On the slot's worker: takes the right to answer; false if somebody else answered, and is done
+  /// with the device. To be called before end().
   [[nodiscard]] bool claim(Slot& slot) noexcept;
   /// On the slot's worker: the handler returned and its answer was written or given up.
   void end(Slot& slot) noexcept;
@@ -86,6 +87,8 @@ class Inflight {
   }
 
   std::vector<Slot> slots_;
+  /// Held while a worker's request is answered in its place: the worker may close the device after.
+  std::mutex answering_;
   mutable std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<DeferredReply>> deferred_;
   std::array<Early, kEarly> early_{};

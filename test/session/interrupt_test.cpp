@@ -1,7 +1,12 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
+#include "session/device.hpp"
 #include "session/inflight.hpp"
 #include "test/session/serving.hpp"
 
@@ -167,6 +172,36 @@ TEST_CASE("answers in place carry the resend bit of their request") {
   CHECK(serving.session->answer_for(proto::Unique{700}, proto::Errno{EIO}));
   CHECK(serving.kernel.receive()->unique == resent);
   serving.fs.let_go("park");
+}
+
+namespace {
+
+/// Takes its time to write, and says when it has begun and when it is done.
+class SlowDevice : public session::Device {
+ public:
+  SlowDevice() : Device(session::Fd(::open("/dev/null", O_WRONLY | O_CLOEXEC))) {}
+  proto::Result<void> write(std::span<const iovec>) noexcept override {
+    begun.store(true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    done.store(true);
+    return {};
+  }
+  std::atomic<bool> begun{false};
+  std::atomic<bool> done{false};
+};
+
+}  // namespace
+
+TEST_CASE("who is answered in his place may close the device at once") {
+  session::Inflight inflight(1);
+  SlowDevice device;
+  inflight.begin(inflight.slot(0), proto::Unique{700}, device, false);
+  std::thread other([&] { CHECK(inflight.answer_for(proto::Unique{700}, proto::Errno{EIO})); });
+  while (!device.begun.load()) std::this_thread::yield();
+  CHECK_FALSE(inflight.claim(inflight.slot(0)));
+  CHECK(device.done.load());
+  inflight.end(inflight.slot(0));
+  other.join();
 }
 
 TEST_CASE("5000 lookups, each chased by an INTERRUPT") {
