@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <utility>
 
 #include "proto/filesystem.hpp"
 #include "session/connection.hpp"
@@ -26,6 +27,8 @@ constexpr unsigned kQuietTicks = 16;
 constexpr unsigned kWindowTicks = 32;
 /// Without a request for so long, the file system lets go of what an idle pool need not hold.
 constexpr milliseconds kIdle{2000};
+/// While no worker can be started that is needed.
+constexpr milliseconds kRetry{100};
 /// Workers that wait in the quiet. With one, which tries again before it sleeps, a failing stat
 /// took 15 µs (two clients: 11 µs each) on two cores; a second waiter is woken in vain for each of
 /// them: 25 to 30.
@@ -66,7 +69,7 @@ std::shared_ptr<Device> Crew::own_device() {
       cloned_.fetch_add(1);
       return clone;
     }
-    may_clone_ = false;
+    may_clone_ = errno == EMFILE || errno == ENFILE;
   }
   return device_;
 }
@@ -112,7 +115,9 @@ void Crew::supervise(const std::function<bool()>& done, std::optional<millisecon
       const Sample last = sample();
       if (!last.changed) {
         std::optional<milliseconds> sleep = nap;
-        if (!sleep && !idle_told_)
+        if (short_of_workers_)
+          sleep = kRetry;
+        else if (!sleep && !idle_told_)
           sleep = std::max(milliseconds(1), std::chrono::ceil<milliseconds>(changed_at + kIdle -
                                                                             steady_clock::now()));
         state_.bell.wait(sleep);
@@ -141,6 +146,7 @@ void Crew::supervise(const std::function<bool()>& done, std::optional<millisecon
 
 void Crew::tick(const Sample& now) {
   const unsigned armed = armed_.load();
+  if (now.free > 0) short_of_workers_ = false;
   // Caught means asleep in a branch: a worker that merely waits for a processor would only get
   // company that waits with it.
   if (now.free == 0 && now.stuck == armed && all_blocked()) {
@@ -193,13 +199,17 @@ void Crew::arm_one() {
       add();
     } else {
       arm_control();
+      short_of_workers_ = false;
       return;
     }
   } catch (const std::exception& error) {
-    // No thread to be had: those that there are go on, and the next tick tries again.
+    // No thread or descriptor to be had: those that there are go on, and the next tick tries again.
+    if (std::exchange(short_of_workers_, true)) return;
     std::fprintf(stderr, "boughfs: cannot start a worker: %s\n", error.what());
+    connection_->fs.idle();
     return;
   }
+  short_of_workers_ = false;
   armed_.fetch_add(1);
   peak_.store(std::max(peak_.load(), armed_.load()));
 }

@@ -90,6 +90,8 @@ class Crew {
   std::atomic<unsigned> peak_{0};
   std::atomic<unsigned> cloned_{0};
   bool may_clone_ = true;
+  /// The last attempt to arm one failed, and none is free still.
+  bool short_of_workers_ = false;
 
   std::vector<std::uint64_t> seen_;
   std::uint64_t seen_immediate_ = 0;

@@ -40,8 +40,8 @@ class Device {
   /// write(2) on /dev/fuse: ENOENT, nobody waits for it any more.
   [[nodiscard]] virtual proto::Result<void> write(std::span<const iovec> parts) noexcept;
 
-  /// A second description of the same connection; null where /dev/fuse cannot be opened or the
-  /// kernel refuses (a mount by fusermount3 with a device of mode 0600, a socket).
+  /// A second description of the same connection; null, and errno says why, where /dev/fuse cannot
+  /// be opened or the kernel refuses (a mount by fusermount3 with a device of mode 0600, a socket).
   [[nodiscard]] std::shared_ptr<Device> clone() const noexcept;
 
   /// FUSE_DEV_IOC_BACKING_OPEN and _CLOSE.

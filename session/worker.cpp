@@ -174,7 +174,7 @@ bool Worker::blocked() const noexcept {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "/proc/self/task/%d/stat", thread_id_.load());
   const Fd file(::open(text.data(), O_RDONLY | O_CLOEXEC));
-  if (!file) return false;
+  if (!file) return errno == EMFILE || errno == ENFILE;
   const ssize_t got = ::read(file.get(), text.data(), text.size() - 1);
   if (got <= 0) return false;
   // "ID (NAME) STATE …", and our names hold no parenthesis.

@@ -88,7 +88,7 @@ class Worker {
   /// Reads nothing because the backlog is full: to be nudged when it has room.
   [[nodiscard]] bool held() const noexcept { return held_.load(std::memory_order_acquire); }
   /// Whether the thread sleeps in the kernel just now, rather than runs or waits for a processor.
-  /// Reads /proc; false if that does not say.
+  /// Reads /proc; false if that does not say, but true for want of a descriptor.
   [[nodiscard]] bool blocked() const noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 

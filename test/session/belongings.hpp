@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
@@ -19,6 +22,24 @@ struct Belongings {
     return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path),
                                                   std::filesystem::directory_iterator()));
   }
+};
+
+/// As long as it lives, this process can open nothing more.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &limit_);
+    const int lowest = ::dup(STDERR_FILENO);
+    ::close(lowest);
+    const rlimit low{static_cast<rlim_t>(lowest), limit_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &low);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &limit_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit limit_{};
 };
 
 }  // namespace bough::test

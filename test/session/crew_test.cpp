@@ -147,6 +147,25 @@ TEST_CASE("in the quiet, workers that a burst needed have neither thread nor des
   }
 }
 
+TEST_CASE("a worker that descriptors were missing for is started when there are some again") {
+  Serving serving;
+  serving.kernel.lookup("file");
+  CHECK(serving.kernel.receive());
+  {
+    const NoDescriptors none;
+    serving.kernel.lookup("park");
+    REQUIRE(serving.fs.wait_parked("park"));
+    // Longer than the supervisor looks by itself.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  }
+  serving.kernel.lookup("file");
+  const auto reply = serving.kernel.receive();
+  REQUIRE(reply);
+  CHECK(reply->error == 0);
+  serving.fs.let_go("park");
+  CHECK(serving.kernel.receive());
+}
+
 TEST_CASE("many requests at once, answered each once") {
   Serving serving;
   constexpr int kCount = 20'000;
