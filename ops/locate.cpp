@@ -11,6 +11,8 @@
 namespace bough::ops {
 namespace {
 
+using Directories = PoolFacts::Directories;
+
 constexpr std::uint32_t kTypeBits = 0170000;
 
 bool out_of_descriptors(Errno error) noexcept {
@@ -21,12 +23,10 @@ bool out_of_descriptors(Errno error) noexcept {
 /// that a shortage does not make the choice.
 template <class Use>
 auto choose(Pool& pool, const policy::Policy& policy, const BranchSet& set, std::string_view path,
-            const char* name, Use use)
+            const char* name, PoolFacts::Directories directories, Use use)
     -> decltype(use(std::declval<PoolFacts&>(), std::declval<const policy::Choice&>())) {
   for (bool again = false;; again = true) {
-    PoolFacts facts = name == nullptr
-                          ? PoolFacts(pool, set, path)
-                          : PoolFacts(pool, set, path, name, PoolFacts::Directories::kRecent);
+    PoolFacts facts(pool, set, path, name, directories);
     const policy::Choice choice = policy.choose(facts, pool.random);
     if (!again && facts.first_error() && out_of_descriptors(*facts.first_error())) {
       relieve_descriptors(pool);
@@ -46,7 +46,7 @@ Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
 
 Result<NodeFile> reach_directory(Pool& pool, const NodeView& view) {
   const auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr,
+  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr, Directories::kNow,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<NodeFile> {
                   if (choice.empty()) return why_none(facts, choice);
                   NodeFile found;
@@ -129,7 +129,7 @@ Errno as_stale(Errno error) noexcept {
 Result<std::vector<NodeFile>> directory_targets(Pool& pool, const NodeView& view, BranchId except) {
   const auto set = pool.branches.snapshot();
   return choose(
-      pool, *pool.settings.action, *set, view.path.view(), nullptr,
+      pool, *pool.settings.action, *set, view.path.view(), nullptr, Directories::kNow,
       [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<NodeFile>> {
         if (choice.empty()) return why_none(facts, choice);
         std::vector<NodeFile> targets;
@@ -226,7 +226,7 @@ bool means_absent(Errno error) noexcept {
 
 Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
   auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.search, *set, path, name.c_str(),
+  return choose(pool, *pool.settings.search, *set, path, name.c_str(), Directories::kRecent,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<Copy> {
                   if (choice.empty()) return why_none(facts, choice);
                   const std::size_t index = choice[0];
@@ -237,7 +237,7 @@ Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
 
 Result<std::vector<Copy>> find_targets(Pool& pool, std::string_view path, Name name) {
   const auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.action, *set, path, name.c_str(),
+  return choose(pool, *pool.settings.action, *set, path, name.c_str(), Directories::kNow,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<Copy>> {
                   if (choice.empty()) return why_none(facts, choice);
                   std::vector<Copy> copies;

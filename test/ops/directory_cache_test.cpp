@@ -123,3 +123,19 @@ TEST_CASE("directory cache: what is made goes to where the path leads now") {
   CHECK(pool.exists(0, "d/new") != pool.exists(1, "d/new"));
   CHECK_FALSE(pool.exists(0, "away/new"));
 }
+
+TEST_CASE("directory cache: what is changed is where the path leads now") {
+  PoolFixture pool({"RW", "RW"});
+  pool.file(0, "d/f", "x");
+  pool.file(1, "d/f", "x");
+  const auto d = pool.walk("d");
+  CHECK(errno_of(pool.lookup(d, "none")) == ENOENT);
+  const auto f = pool.walk("d/f");
+  // Behind the pool: on the second branch it is another file now.
+  fs::rename(pool.branch(1) / "d", pool.branch(1) / "away");
+  proto::SetattrRequest change;
+  change.mode = 0640;
+  CHECK(pool.fs().setattr(pool.as(f), change).has_value());
+  CHECK(pool.stat(0, "d/f").st_mode == 0100640);
+  CHECK(pool.stat(1, "away/f").st_mode == 0100644);
+}
