@@ -1,4 +1,4 @@
-# Sourced by scripts/run and scripts/test: what a bare Debian machine lacks.
+# Sourced by scripts/run, scripts/test and scripts/bench: what a bare Debian machine lacks.
 # shellcheck shell=bash
 
 fail() {
@@ -42,12 +42,12 @@ need_fuse() {
   [ -e /dev/fuse ] || mknod -m 0666 /dev/fuse c 10 229
 }
 
-# Likewise: images of file systems are mounted over loop devices.
+# Likewise: images of file systems are mounted over loop devices. $1: how many at once; 32.
 need_loop_devices() {
   [ "$(id -u)" -eq 0 ] || return 0
   local number
   [ -e /dev/loop-control ] || mknod -m 0600 /dev/loop-control c 10 237
-  for number in $(seq 0 31); do
+  for number in $(seq 0 $((${1:-32} - 1))); do
     [ -e "/dev/loop$number" ] || mknod -m 0600 "/dev/loop$number" b 7 "$number"
   done
 }
