@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <system_error>
+#include <thread>
 
 #include "proto/filesystem.hpp"
 #include "session/connection.hpp"
@@ -36,17 +37,23 @@ constexpr int kLatePenalty = 4;
 constexpr unsigned kSpinProbe = 64;
 /// Failed reads with no message between them, after which the device is given up.
 constexpr unsigned kFailuresInRow = 100;
+/// Before a descriptor that could not be watched is tried again.
+constexpr std::chrono::milliseconds kRetryWatch{10};
 
 }  // namespace
 
 /// The readiness of one descriptor, waited for by one thread.
 struct Worker::Reactor {
-  explicit Reactor(int fd) : io(1), guard(io.get_executor()), descriptor(io, fd) {}
+  explicit Reactor(int device) : io(1), guard(io.get_executor()), descriptor(io), fd(device) {}
   // The descriptor is the device's to close.
   ~Reactor() { descriptor.release(); }
 
   /// Until a message may be there or somebody nudges.
   void wait_readable() {
+    if (!watch()) {
+      std::this_thread::sleep_for(kRetryWatch);
+      return;
+    }
     if (!waiting) {
       waiting = true;
       descriptor.async_wait(asio::posix::descriptor_base::wait_read,
@@ -54,19 +61,28 @@ struct Worker::Reactor {
     }
     io.run_one();
   }
-  /// Until somebody nudges: messages wake other workers only.
+  /// Until somebody nudges: messages wake other workers only. The descriptor is taken out of the
+  /// set that epoll_wait(2) waits for, since whatever is in it wakes the thread, wanted or not.
   void wait_nudged() {
-    if (waiting) {
-      descriptor.cancel();
-      while (waiting) io.run_one();
+    if (descriptor.is_open()) descriptor.release();
+    if (!waiting) {
+      io.run_one();
       return;
     }
-    io.run_one();
+    while (waiting) io.run_one();
+  }
+
+  /// False: the kernel has no memory for it now.
+  bool watch() {
+    boost::system::error_code error;
+    if (!descriptor.is_open()) descriptor.assign(fd, error);
+    return !error;
   }
 
   asio::io_context io;
   asio::executor_work_guard<asio::io_context::executor_type> guard;
   asio::posix::stream_descriptor descriptor;
+  const int fd;
   bool waiting = false;
 };
 

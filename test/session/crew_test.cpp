@@ -1,6 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -12,6 +16,26 @@ using namespace bough;
 using namespace bough::test;
 namespace abi = bough::proto::abi;
 using abi::Opcode;
+
+namespace {
+
+/// How often workers of this process gave up a processor of their own accord, all together.
+std::uint64_t worker_wake_ups() {
+  std::uint64_t sum = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    std::string name;
+    bool worker = false;
+    for (std::string key; status >> key; std::getline(status, name)) {
+      if (key == "Name:") worker = (status >> name) && name == "boughfs-worker";
+      std::uint64_t count = 0;
+      if (worker && key == "voluntary_ctxt_switches:" && status >> count) sum += count;
+    }
+  }
+  return sum;
+}
+
+}  // namespace
 
 TEST_CASE("a worker that is caught in a branch is joined by another") {
   Serving serving;
@@ -164,6 +188,30 @@ TEST_CASE("a worker that descriptors were missing for is started when there are 
   CHECK(reply->error == 0);
   serving.fs.let_go("park");
   CHECK(serving.kernel.receive());
+}
+
+TEST_CASE("messages do not wake workers that are parked") {
+  session::Settings settings;
+  settings.threads = 8;
+  Serving serving(settings);
+  for (int i = 0; i < 8; ++i) serving.kernel.lookup("park" + std::to_string(i));
+  REQUIRE(serving.fs.wait_parked_count(8));
+  serving.fs.let_go("*");
+  for (int i = 0; i < 8; ++i) CHECK(serving.kernel.receive());
+  // A message now and then keeps the pool from becoming idle, in which case they end.
+  const auto one = [&] {
+    serving.kernel.lookup("file");
+    CHECK(serving.kernel.receive());
+  };
+  REQUIRE(Serving::eventually([&] {
+    one();
+    return serving.figure("workers_armed") == 1;
+  }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const auto before = worker_wake_ups();
+  for (int i = 0; i < 500; ++i) one();
+  // Each of the seven would wake as often as the one who serves.
+  CHECK(worker_wake_ups() - before < 1500);
 }
 
 TEST_CASE("many requests at once, answered each once") {
