@@ -39,6 +39,8 @@ class Reading {
 /// A branch's copy of a directory, open for reading.
 struct OpenCopy {
   Branch& branch;
+  /// Its place in the list.
+  std::size_t index;
   Fd fd;
 };
 
@@ -46,10 +48,10 @@ struct OpenCopy {
 /// Only one whose disk is gone (ESTALE from its root) takes no part.
 Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std::string_view path) {
   std::vector<OpenCopy> copies;
-  for (const auto& branch : set) {
-    auto fd = open_with_relief(pool, [&] { return branch->readable_directory(path); });
+  for (std::size_t i = 0; i < set.size(); ++i) {
+    auto fd = open_with_relief(pool, [&] { return set[i].readable_directory(path); });
     if (fd)
-      copies.push_back(OpenCopy{*branch, *std::move(fd)});
+      copies.push_back(OpenCopy{set[i], i, *std::move(fd)});
     else if (!means_absent(fd.error()) && fd.error() != Errno{ESTALE})
       return fd.error();
   }
@@ -80,7 +82,7 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool,
       RawDirents records{std::span(buffer).first(*got)};
       while (const auto entry = records.next())
         if (presentable(entry->name))
-          snapshot->add(entry->name, shown_ino(copy.branch, entry->ino), entry->type);
+          snapshot->add(entry->name, shown_ino(copy.branch, entry->ino), entry->type, copy.index);
       if (records.broken()) return Errno{EIO};
     }
   }
@@ -142,15 +144,16 @@ struct Seen {
 /// all entries of a request.
 class EntryFacts final : public policy::Facts {
  public:
-  EntryFacts(Backing& backing, PoolFacts& directories, const char* name)
-      : backing_(backing), directories_(directories), name_(name) {}
+  /// Branches before `first` do not have the name.
+  EntryFacts(Backing& backing, PoolFacts& directories, const char* name, std::size_t first)
+      : backing_(backing), directories_(directories), name_(name), first_(first) {}
 
   [[nodiscard]] std::size_t branches() const override { return directories_.branches(); }
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override {
     return directories_.mode(branch);
   }
   [[nodiscard]] bool exists(std::size_t branch) override {
-    if (!directories_.exists(branch)) return false;
+    if (branch < first_ || !directories_.exists(branch)) return false;
     if (last_ == branch) return true;
     const auto stat = backing_.stat_at(directories_.directory(branch).fd(), name_);
     if (!stat) {
@@ -178,12 +181,13 @@ class EntryFacts final : public policy::Facts {
   Backing& backing_;
   PoolFacts& directories_;
   const char* const name_;
+  const std::size_t first_;
   std::optional<std::size_t> last_;
   FileStat stat_;
   std::optional<Errno> failed_;
 };
 
-/// Looks up entries of a merged listing as LOOKUP would.
+/// Looks up entries of a merged listing as LOOKUP would, but first where they were listed.
 class MergedLook {
  public:
   MergedLook(Pool& pool, const BranchSet& set, NodeId node) : pool_(pool), set_(set), node_(node) {}
@@ -193,7 +197,17 @@ class MergedLook {
       if (const auto known = directory_path(pool_, node_, path_); !known) return known.error();
       directories_.emplace(pool_, set_, path_.view());
     }
-    EntryFacts facts(pool_.backing, *directories_, name);
+    auto seen = look(name, listed_on_);
+    if (!seen && means_absent(seen.error()) && listed_on_ > 0) seen = look(name, 0);
+    return seen;
+  }
+
+  /// The first branch on which the next entry was listed.
+  void listed_on(std::size_t branch) noexcept { listed_on_ = branch; }
+
+ private:
+  Result<Seen> look(const char* name, std::size_t first) {
+    EntryFacts facts(pool_.backing, *directories_, name, first);
     const policy::Choice choice = pool_.settings.search->choose(facts, pool_.random);
     if (choice.empty()) return unanswered(*directories_).value_or(facts.why_not());
     const auto stat = facts.stat(choice[0]);
@@ -201,10 +215,10 @@ class MergedLook {
     return Seen{&set_[choice[0]], *stat};
   }
 
- private:
   Pool& pool_;
   const BranchSet& set_;
   const NodeId node_;
+  std::size_t listed_on_ = 0;
   PathText path_;
   std::optional<PoolFacts> directories_;
 };
@@ -317,8 +331,10 @@ Result<void> list_merged(Pool& pool, const DirHandle& handle, const BranchSet& s
     return full(out);
   MergedLook look(pool, set, handle.node);
   const DirSnapshot& names = *handle.snapshot;
-  for (std::size_t i = names.after(offset); i < names.size(); ++i)
+  for (std::size_t i = names.after(offset); i < names.size(); ++i) {
+    look.listed_on(names.branch(i));
     if (!out.put(names[i], look)) return full(out);
+  }
   return {};
 }
 

@@ -13,8 +13,10 @@ constexpr std::uint64_t kLastPosition = 0x7fffffff00000000;
 
 }  // namespace
 
-void DirSnapshot::add(std::string_view name, std::uint64_t ino, std::uint32_t type) {
-  entries_.push_back(Entry{0, ino, texts_.size(), static_cast<std::uint16_t>(name.size()),
+void DirSnapshot::add(std::string_view name, std::uint64_t ino, std::uint32_t type,
+                      std::size_t branch) {
+  entries_.push_back(Entry{0, ino, texts_.size(), static_cast<std::uint32_t>(branch),
+                           static_cast<std::uint16_t>(name.size()),
                            static_cast<std::uint8_t>(type)});
   texts_.append(name).push_back('\0');
 }

@@ -20,8 +20,8 @@ class DirSnapshot {
   /// Cookies below are for "." and "..".
   static constexpr std::uint64_t kFirstCookie = 0x100;
 
-  /// Branch after branch: the first entry of a name stays.
-  void add(std::string_view name, std::uint64_t ino, std::uint32_t type);
+  /// Branch after branch, by its place in the list: the first entry of a name stays.
+  void add(std::string_view name, std::uint64_t ino, std::uint32_t type, std::size_t branch);
   /// Brings the names into order. `hash` is a parameter so that a test can make names collide.
   void seal(std::uint64_t (*hash)(std::string_view) = hash_text);
 
@@ -30,12 +30,17 @@ class DirSnapshot {
   [[nodiscard]] std::size_t after(std::uint64_t cookie) const noexcept;
   /// The name is NUL-terminated and lives as long as the snapshot.
   [[nodiscard]] proto::Dirent operator[](std::size_t index) const noexcept;
+  /// The first branch that had the name.
+  [[nodiscard]] std::size_t branch(std::size_t index) const noexcept {
+    return entries_[index].branch;
+  }
 
  private:
   struct Entry {
     std::uint64_t cookie = 0;
     std::uint64_t ino = 0;
     std::size_t text = 0;
+    std::uint32_t branch = 0;
     std::uint16_t length = 0;
     std::uint8_t type = 0;
   };

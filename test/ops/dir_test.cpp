@@ -231,6 +231,29 @@ TEST_CASE("READDIRPLUS looks each name up and counts it only if the kernel gets 
   }
 }
 
+TEST_CASE(
+    "READDIRPLUS asks the branch on which a name was listed, and others if it went from there") {
+  FaultyBacking* faulty = nullptr;
+  PoolFixture pool({"RW", "RW", "RW"}, test::with_faults(faulty));
+  pool.file(0, "first", "");
+  pool.file(2, "moves", "");
+  pool.file(2, "last", "");
+  auto opened = pool.fs().opendir(pool.as(kRootNode), proto::OpendirRequest{});
+  REQUIRE(opened.has_value());
+  const auto handle = pool.keep(*opened, true);
+  faulty->reset();
+  CHECK(readdirplus(pool, handle, 0, 4096).size() == 5);
+  CHECK(faulty->calls(Call::kStatAt) == 3);
+  // After the names were read.
+  const auto dots = readdirplus(pool, handle, 0, 400);
+  REQUIRE(dots.size() >= 2);
+  std::filesystem::rename(pool.branch(2) / "moves", pool.branch(0) / "moves");
+  std::size_t names = 0;
+  for (const auto& each : readdirplus(pool, handle, dots[1].entry.cookie, 4096))
+    names += each.node != 0 ? 1 : 0;
+  CHECK(names == 3);
+}
+
 TEST_CASE("READDIRPLUS: a name that vanished is left out, one that cannot be looked at is shown") {
   FaultyBacking* faulty = nullptr;
   PoolFixture pool({"RW", "RW"}, [&](ops::Backing& real) {
@@ -344,8 +367,8 @@ TEST_CASE("names with equal hashes are told apart") {
     std::set<std::string> names;
     for (int i = 0; i < 3000; ++i)
       names.insert(std::string(static_cast<std::size_t>(1 + i % 20), 'n') + std::to_string(i));
-    for (const std::string& name : names) snapshot.add(name, 1, DT_REG);
-    for (const std::string& name : names) snapshot.add(name, 2, DT_DIR);
+    for (const std::string& name : names) snapshot.add(name, 1, DT_REG, 4);
+    for (const std::string& name : names) snapshot.add(name, 2, DT_DIR, 5);
     snapshot.seal(hash);
     REQUIRE(snapshot.size() == names.size());
     CHECK(snapshot.after(0) == 0);
@@ -358,6 +381,7 @@ TEST_CASE("names with equal hashes are told apart") {
       REQUIRE(snapshot.after(entry.cookie) == i + 1);
       last = entry.cookie;
       CHECK(entry.ino == 1);
+      CHECK(snapshot.branch(i) == 4);
       CHECK(entry.name.data()[entry.name.size()] == '\0');
       seen.emplace(entry.name);
     }
