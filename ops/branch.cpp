@@ -109,6 +109,11 @@ std::optional<FsStat> Branch::recent_statfs() const {
   return last_statfs_;
 }
 
+void Branch::forget_statfs() noexcept {
+  const std::lock_guard lock(mutex_);
+  last_statfs_.reset();
+}
+
 std::uint64_t Branch::user_ino(const FileId& file) const noexcept {
   std::uint64_t volume = fsid_ != 0 ? fsid_ : hash_text(spec_.path);
   // Something else is mounted inside the branch, or it is a subvolume: its numbers may repeat ours.

@@ -71,6 +71,8 @@ class Branch {
   [[nodiscard]] Result<FsStat> statfs();
   /// What statfs() last said, if that was a moment ago.
   [[nodiscard]] std::optional<FsStat> recent_statfs() const;
+  /// Much room may have been taken at once: what statfs() last said counts no more.
+  void forget_statfs() noexcept;
   /// Whether close(2) of a file on the branch's own file system has nothing to do or report.
   /// (Linux: its file_operations have no flush, unlike those of network file systems, which write
   /// back.)

@@ -113,7 +113,11 @@ Result<void> fallocate(Pool& pool, const Context& context, const proto::Fallocat
   note_branch(context, pool, handle->branch);
   const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
   if (!guard.ready()) return guard.ready();
-  return pool.backing.allocate(handle->fd.get(), request.mode, request.offset, request.length);
+  const auto done =
+      pool.backing.allocate(handle->fd.get(), request.mode, request.offset, request.length);
+  // Several branches may be on one disk.
+  for (const auto& branch : *pool.branches.snapshot()) branch->forget_statfs();
+  return done;
 }
 
 Result<std::uint64_t> lseek(Pool& pool, const Context& context,

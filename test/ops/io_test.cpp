@@ -263,3 +263,25 @@ TEST_CASE("io: whichever call fails, nothing is lost and the thread is itself ag
   each([&] { return errno_of(pool.fs().flush(pool.as(f), {handle, 0})); });
   each([&] { return errno_of(pool.fs().lseek(pool.as(f), {handle, 0, SEEK_HOLE})); });
 }
+
+TEST_CASE("fallocate may fill a disk in no time: the next file asks how much is free") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  faults->bend_statfs([](ops::FsStat& stat) {
+    stat.blocks = std::uint64_t{100} << 30U;
+    stat.blocks_available = stat.blocks;
+  });
+  const auto asks = [&](const char* name) {
+    faults->reset();
+    CHECK(errno_of(pool.fs().mkdir(pool.as(proto::kRootNode), {pool.name(name), 0755, 0, {}})) ==
+          0);
+    return faults->calls(Call::kStatfs);
+  };
+  pool.file(0, "f", "x");
+  const auto f = pool.walk("f");
+  CHECK(asks("a") == 1);
+  CHECK(asks("b") == 0);
+  const auto handle = pool.open(f, O_RDWR);
+  CHECK(errno_of(pool.fs().fallocate(pool.as(f), {handle, 0, 4096, 0})) == 0);
+  CHECK(asks("c") == 1);
+}
