@@ -131,7 +131,7 @@ std::string prepare_target(const std::string& target) {
 /// mounted. The lock is the parent directory's, since the mount point itself may be a dead pool;
 /// where it cannot be had, or somebody else keeps it, the mount goes on without.
 Fd hold_place(const std::string& target) {
-  constexpr int kTries = 250;
+  constexpr int kTries = 100;
   constexpr timespec kPause{0, 20'000'000};
   const std::string path = resolve_by_parent(target);
   if (path.empty()) return {};
