@@ -93,7 +93,10 @@ std::shared_ptr<Fd> pin_victim(Pool& pool, int parent, const char* name, const F
       open_with_relief(pool, [&] { return pool.backing.open_at(parent, name, O_PATH, 0); });
   if (opened) {
     const auto stat = pool.backing.stat(opened->get());
-    if (stat && stat->id == expected) return std::make_shared<Fd>(std::move(*opened));
+    if (stat && stat->id == expected) {
+      pool.last_removal.store(std::chrono::steady_clock::now());
+      return std::make_shared<Fd>(std::move(*opened));
+    }
   }
   pool.figures.unpinned_victims.fetch_add(1, std::memory_order_relaxed);
   return nullptr;

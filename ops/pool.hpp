@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -52,6 +53,9 @@ struct Pool {
   /// The daemon may act as its callers (it is root in its user namespace).
   bool may_become = false;
   Identity own;
+
+  /// When a file's descriptor was last kept because its name went.
+  std::atomic<std::chrono::steady_clock::time_point> last_removal{};
 
   struct Figures {
     std::atomic<std::uint64_t> demotions{0};

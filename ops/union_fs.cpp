@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
@@ -186,7 +187,6 @@ class UnionFs final : public proto::Filesystem {
 
   // --- order
   /// A file handle's id carries the lane of its branch; that of a directory, 0.
-  // NOLINTNEXTLINE(bugprone-exception-escape): a decoded request is never without a value.
   [[nodiscard]] std::uint32_t lane(const proto::RequestHeader&,
                                    const proto::Request& request) const noexcept override {
     const auto by_handle = [](const auto& in) -> std::uint32_t {
@@ -214,15 +214,21 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::EntryReply> symlink(const Context& context,
                                     const proto::SymlinkRequest& request) override {
-    return by_path([&] { return ops::symlink(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::symlink(pool_, context, request); });
+    });
   }
   Result<proto::EntryReply> mknod(const Context& context,
                                   const proto::MknodRequest& request) override {
-    return by_path([&] { return ops::mknod(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::mknod(pool_, context, request); });
+    });
   }
   Result<proto::EntryReply> mkdir(const Context& context,
                                   const proto::MkdirRequest& request) override {
-    return by_path([&] { return ops::mkdir(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::mkdir(pool_, context, request); });
+    });
   }
   Result<void> unlink(const Context& context, const proto::UnlinkRequest& request) override {
     return by_path([&] { return ops::unlink(pool_, context, request); });
@@ -245,7 +251,9 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::EntryReply> link(const Context& context,
                                  const proto::LinkRequest& request) override {
-    return by_path([&] { return ops::link(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::link(pool_, context, request); });
+    });
   }
 
   // --- attributes
@@ -272,7 +280,9 @@ class UnionFs final : public proto::Filesystem {
     return ops::statfs(pool_, context);
   }
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
-    return by_path([&] { return ops::setxattr(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
+    });
   }
   Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
                                std::span<std::byte> out) override {
@@ -294,18 +304,22 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::CreateReply> create(const Context& context,
                                     const proto::CreateRequest& request) override {
-    return by_path([&] { return ops::create(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::create(pool_, context, request); });
+    });
   }
   Result<proto::CreateReply> tmpfile(const Context& context,
                                      const proto::TmpfileRequest& request) override {
-    return by_path([&] { return ops::tmpfile(pool_, context, request); });
+    return by_path([&] {
+      return with_freed_space(pool_, [&] { return ops::tmpfile(pool_, context, request); });
+    });
   }
   Result<std::size_t> read(const Context& context, const proto::ReadRequest& request,
                            std::span<std::byte> out) override {
     return ops::read(pool_, context, request, out);
   }
   Result<std::uint32_t> write(const Context& context, const proto::WriteRequest& request) override {
-    return ops::write(pool_, context, request);
+    return with_freed_space(pool_, [&] { return ops::write(pool_, context, request); });
   }
   Result<void> flush(const Context& context, const proto::FlushRequest& request) override {
     return ops::flush(pool_, context, request);
@@ -318,14 +332,14 @@ class UnionFs final : public proto::Filesystem {
     return ops::fsync(pool_, context, request);
   }
   Result<void> fallocate(const Context& context, const proto::FallocateRequest& request) override {
-    return ops::fallocate(pool_, context, request);
+    return with_freed_space(pool_, [&] { return ops::fallocate(pool_, context, request); });
   }
   Result<std::uint64_t> lseek(const Context& context, const proto::LseekRequest& request) override {
     return ops::lseek(pool_, context, request);
   }
   Result<std::uint64_t> copy_file_range(const Context& context,
                                         const proto::CopyFileRangeRequest& request) override {
-    return ops::copy_file_range(pool_, context, request);
+    return with_freed_space(pool_, [&] { return ops::copy_file_range(pool_, context, request); });
   }
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {

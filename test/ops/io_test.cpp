@@ -285,3 +285,24 @@ TEST_CASE("fallocate may fill a disk in no time: the next file asks how much is 
   CHECK(errno_of(pool.fs().fallocate(pool.as(f), {handle, 0, 4096, 0})) == 0);
   CHECK(asks("c") == 1);
 }
+
+TEST_CASE("what a removed file took is waited for before there is no space") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  pool.file(0, "big", "x");
+  pool.file(0, "f", "x");
+  const auto handle = pool.open(pool.walk("f"), O_RDWR);
+  const auto write_while_full = [&](std::uint64_t times) {
+    faults->reset();
+    faults->fail({Call::kWrite, 1, times, {}}, ENOSPC);
+    return errno_of(pool.write(handle, "y"));
+  };
+  CHECK(write_while_full(1) == ENOSPC);
+  CHECK(faults->calls(Call::kWrite) == 1);
+
+  (void)pool.walk("big");
+  REQUIRE(pool.fs().unlink(pool.as(proto::kRootNode), {pool.name("big")}).has_value());
+  CHECK(write_while_full(2) == 0);
+  CHECK(write_while_full(FaultyBacking::kAlways) == ENOSPC);
+  CHECK(faults->calls(Call::kWrite) == 4);
+}
