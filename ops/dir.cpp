@@ -17,7 +17,7 @@ namespace {
 
 /// A struct linux_dirent64 with the longest name.
 constexpr std::size_t kLargestRecord = (19 + kNameMax + 1 + 7) & ~std::size_t{7};
-constexpr std::size_t kBuffer = 32 * 1024;
+constexpr std::size_t kBuffer = std::size_t{32} << 10U;
 constexpr std::uint64_t kSelfCookie = 1;
 constexpr std::uint64_t kParentCookie = 2;
 

@@ -30,6 +30,7 @@ constexpr std::string_view kCommFd = "_FUSE_COMMFD";
 pid_t spawn(const std::string& path, std::vector<std::string> arguments, int inherited,
             int complaints) {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
 
