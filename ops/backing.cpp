@@ -437,6 +437,12 @@ class PosixBacking final : public Backing {
   }
 
   Result<void> chmod(int path_fd, std::uint32_t mode) override {
+    // fchmodat2(2), from Linux 6.6 on; a sandbox may refuse what it does not know with EPERM.
+    constexpr long kFchmodat2 = 452;
+    const auto changed =
+        done([&] { return ::syscall(kFchmodat2, path_fd, "", mode, AT_EMPTY_PATH); });
+    if (changed || (changed.error() != Errno{ENOSYS} && changed.error() != Errno{EPERM}))
+      return changed;
     const ProcPath path(path_fd);
     return done([&] { return ::chmod(path.c_str(), mode); });
   }
