@@ -73,7 +73,7 @@ Result<proto::EntryReply> make_name(Pool& pool, const Context& context, Name nam
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, path.view());
-  const auto existing = find_existing(pool, facts, name);
+  const auto existing = find_existing(pool, context, facts, name);
   if (!existing) return existing.error();
   if (existing->has_value()) {
     const Existing& found = **existing;
@@ -168,7 +168,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
   // open what came there meanwhile: after ESTALE it looks the name up afresh, and opens it with all
   // checks.
   const Errno taken{(request.flags & O_EXCL) != 0 ? EEXIST : ESTALE};
-  const auto existing = find_existing(pool, facts, name);
+  const auto existing = find_existing(pool, context, facts, name);
   if (!existing) return existing.error();
   if (existing->has_value()) {
     const Existing& found = **existing;

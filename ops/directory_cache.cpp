@@ -15,24 +15,38 @@ std::shared_ptr<const Fd> DirectoryCache::find(BranchId branch, std::string_view
   const auto now = Clock::now();
   Slot& kept = slot(branch, path);
   const std::lock_guard lock(mutex_);
-  const bool good = kept.directory && kept.branch == branch && kept.moves == moves_.load() &&
+  const bool good = kept.directory && kept.branch == branch && kept.changes >= last_move_ &&
                     now - kept.since < valid && kept.path == path;
   return good ? kept.directory : nullptr;
 }
 
 void DirectoryCache::put(BranchId branch, std::string_view path,
-                         std::shared_ptr<const Fd> directory, std::uint64_t moves) {
+                         std::shared_ptr<const Fd> directory, std::uint64_t changes) {
   if (path.size() > kLongestPath) return;
   const auto now = Clock::now();
   Slot& kept = slot(branch, path);
   std::string text(path);
   const std::lock_guard lock(mutex_);
+  if (changes != changes_.load()) return;
   kept.branch = branch;
   // What goes is closed by the caller, outside of the lock.
   kept.path.swap(text);
   kept.directory.swap(directory);
-  kept.moves = moves;
+  kept.changes = changes;
   kept.since = now;
+}
+
+void DirectoryCache::moved() noexcept {
+  const std::lock_guard lock(mutex_);
+  last_move_ = changes_.fetch_add(1) + 1;
+}
+
+void DirectoryCache::removed(BranchId branch, std::string_view path) noexcept {
+  std::shared_ptr<const Fd> dropped;
+  Slot& kept = slot(branch, path);
+  const std::lock_guard lock(mutex_);
+  changes_.fetch_add(1);
+  if (kept.branch == branch && kept.path == path) dropped.swap(kept.directory);
 }
 
 void DirectoryCache::clear() noexcept {

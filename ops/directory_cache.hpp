@@ -26,12 +26,15 @@ class DirectoryCache {
   [[nodiscard]] std::shared_ptr<const Fd> find(BranchId branch, std::string_view path,
                                                Clock::duration valid);
   /// To be taken before the directory is opened that is then put().
-  [[nodiscard]] std::uint64_t moves() const noexcept { return moves_.load(); }
-  /// Nothing is kept if a directory moved since `moves`.
+  [[nodiscard]] std::uint64_t changes() const noexcept { return changes_.load(); }
+  /// Nothing is kept if a directory was moved or removed since `changes`.
   void put(BranchId branch, std::string_view path, std::shared_ptr<const Fd> directory,
-           std::uint64_t moves);
-  /// A directory was moved or removed through the pool: all that was kept is out of date.
-  void moved() noexcept { moves_.fetch_add(1); }
+           std::uint64_t changes);
+  /// A directory was moved through the pool: all that was kept is out of date.
+  void moved() noexcept;
+  /// The empty directory `path` was removed through the pool on `branch`. Of all branches, the
+  /// first call comes after the removal.
+  void removed(BranchId branch, std::string_view path) noexcept;
   /// Closes everything.
   void clear() noexcept;
 
@@ -40,7 +43,7 @@ class DirectoryCache {
     BranchId branch = kNoBranch;
     std::string path;
     std::shared_ptr<const Fd> directory;
-    std::uint64_t moves = 0;
+    std::uint64_t changes = 0;
     Clock::time_point since;
   };
   static constexpr std::size_t kSlots = 128;
@@ -48,8 +51,10 @@ class DirectoryCache {
 
   [[nodiscard]] Slot& slot(BranchId branch, std::string_view path) noexcept;
 
-  std::atomic<std::uint64_t> moves_{0};
+  std::atomic<std::uint64_t> changes_{0};
   std::mutex mutex_;
+  /// What changes_ came to by the last move.
+  std::uint64_t last_move_ = 0;
   std::array<Slot, kSlots> slots_;
 };
 

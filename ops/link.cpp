@@ -15,7 +15,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, path.view());
-  const auto existing = find_existing(pool, facts, name);
+  const auto existing = find_existing(pool, context, facts, name);
   if (!existing) return existing.error();
   if (existing->has_value() && !context.unique.resent()) return Errno{EEXIST};
 
@@ -34,7 +34,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   }
   if (branch.mode() == BranchMode::kReadOnly) return Errno{EROFS};
 
-  const auto parent = reach_or_clone_beside(pool, *set, index, path.view(), facts);
+  const auto parent = or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
   if (!parent) return parent.error();
   if (const auto linked = pool.backing.link_fd(file->fd(), parent->fd(), name.c_str()); !linked)
     return linked.error();

@@ -44,9 +44,9 @@ Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
   return refusal_errno(choice.refusal());
 }
 
-Result<NodeFile> reach_directory(Pool& pool, const NodeView& view) {
+Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories directories) {
   const auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr, Directories::kNow,
+  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr, directories,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<NodeFile> {
                   if (choice.empty()) return why_none(facts, choice);
                   NodeFile found;
@@ -153,21 +153,24 @@ std::vector<NodeFile> file_targets(Pool& pool, const NodeView& view, const NodeF
   std::vector<NodeFile> targets;
   const auto name = Name::check(view.name());
   if (!name) return targets;
-  auto copies = find_targets(pool, view.path.view(), *name);
-  if (!copies) return targets;
-  for (const Copy& copy : *copies) {
-    if (copy.branch().id() == own.branch || copy.stat.id == own.stat.id ||
-        ((copy.stat.mode ^ own.stat.mode) & kTypeBits) != 0)
-      continue;
+  const auto set = pool.branches.snapshot();
+  PoolFacts facts(pool, *set, view.path.view(), name->c_str(), Directories::kRecent);
+  for (std::size_t i = 0; i < set->size(); ++i)
+    if ((*set)[i].id() == own.branch) facts.rule_out(i);
+  const policy::Choice others = pool.settings.action->choose(facts, pool.random);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    if (((facts.stat(others[i]).mode ^ own.stat.mode) & kTypeBits) != 0) continue;
+    if (!facts.reach_now(others[i])) continue;
+    const int parent = facts.directory(others[i]).fd();
     auto fd = open_with_relief(
-        pool, [&] { return pool.backing.open_at(copy.parent.fd(), name->c_str(), O_PATH, 0); });
+        pool, [&] { return pool.backing.open_at(parent, name->c_str(), O_PATH, 0); });
     if (!fd) continue;
     const auto stat = pool.backing.stat(fd->get());
-    if (!stat || stat->id != copy.stat.id) continue;
+    if (!stat || stat->id != facts.stat(others[i]).id || stat->id == own.stat.id) continue;
     NodeFile target;
     target.own = std::move(*fd);
     target.stat = *stat;
-    target.branch = copy.branch().id();
+    target.branch = (*set)[others[i]].id();
     target.ino = own.ino;
     targets.push_back(std::move(target));
   }
@@ -193,11 +196,11 @@ Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view pat
   if (path.empty() || valid.count() == 0) return open_directory(pool, branch, path);
   DirectoryCache& cache = pool.directories;
   if (auto kept = cache.find(branch.id(), path, valid)) return DirRef(std::move(kept));
-  const std::uint64_t moves = cache.moves();
+  const std::uint64_t changes = cache.changes();
   auto opened = open_directory(pool, branch, path);
   if (!opened) return opened;
   auto shared = std::make_shared<const Fd>(std::move(*opened).take());
-  cache.put(branch.id(), path, shared, moves);
+  cache.put(branch.id(), path, shared, changes);
   return DirRef(std::move(shared));
 }
 
@@ -235,21 +238,6 @@ Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
                 });
 }
 
-Result<std::vector<Copy>> find_targets(Pool& pool, std::string_view path, Name name) {
-  const auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.action, *set, path, name.c_str(), Directories::kNow,
-                [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<Copy>> {
-                  if (choice.empty()) return why_none(facts, choice);
-                  std::vector<Copy> copies;
-                  copies.reserve(choice.size());
-                  for (std::size_t i = 0; i < choice.size(); ++i) {
-                    const FileStat stat = facts.stat(choice[i]);
-                    copies.push_back(Copy{set, choice[i], facts.take_directory(choice[i]), stat});
-                  }
-                  return copies;
-                });
-}
-
 Result<std::vector<DirectoryCopy>> find_directory_copies(Pool& pool, const BranchSet& set,
                                                          std::string_view path) {
   std::vector<DirectoryCopy> copies;
@@ -272,7 +260,8 @@ Result<NodeFile> reach(Pool& pool, NodeId node) {
   if (!pool.nodes.view(node, view)) return Errno{ESTALE};
   if (!view.named && node != proto::kRootNode)
     return view.victim ? reach_victim(pool, view) : Errno{ESTALE};
-  auto found = view.directory ? reach_directory(pool, view) : reach_file(pool, view);
+  auto found =
+      view.directory ? reach_directory(pool, view, Directories::kNow) : reach_file(pool, view);
   if (!found && view.victim) return reach_victim(pool, view);
   if (!found) return as_stale(found.error());
   return found;
@@ -296,13 +285,36 @@ Result<NodeFile> reach_open(Pool& pool, NodeId node) {
   return file;
 }
 
+Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags) {
+  NodeView view;
+  if (!pool.nodes.view(node, view) || view.directory || !view.named) return Errno{ESTALE};
+  const auto set = pool.branches.snapshot();
+  Branch* const branch = set->by_id(view.location.branch);
+  if (branch == nullptr) return Errno{ESTALE};
+  OpenFile file;
+  file.branch = branch->id();
+  const auto stat =
+      by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
+        auto fd = open_with_relief(
+            pool, [&] { return pool.backing.open_at(directory, name, flags | O_NONBLOCK, 0); });
+        if (!fd) return fd.error();
+        file.fd = std::move(*fd);
+        return pool.backing.stat(file.fd.get());
+      });
+  if (!stat) return stat.error();
+  file.stat = *stat;
+  return file;
+}
+
 Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId& branch) {
   NodeView view;
   if (!pool.nodes.view(node, view)) return Errno{ESTALE};
   ino = view.ino;
   branch = view.location.branch;
   if (view.directory && (view.named || node == proto::kRootNode)) {
-    const auto found = reach_directory(pool, view);
+    auto found = reach_directory(pool, view, Directories::kRecent);
+    // Removed or moved behind the pool, or out of reach for the moment.
+    if (!found || found->stat.nlink == 0) found = reach_directory(pool, view, Directories::kNow);
     if (found) {
       branch = found->branch;
       return found->stat;

@@ -63,10 +63,6 @@ struct Copy {
 /// asked failed.
 [[nodiscard]] Result<Copy> find_copy(Pool& pool, std::string_view path, Name name);
 
-/// Every copy that the action policy chooses of `name` in `path`, in list order; its errno
-/// otherwise (EROFS: all copies are on read-only branches).
-[[nodiscard]] Result<std::vector<Copy>> find_targets(Pool& pool, std::string_view path, Name name);
-
 /// Every branch on which the directory `path` exists, in list order, for reading it.
 struct DirectoryCopy {
   std::size_t index = 0;
@@ -102,6 +98,18 @@ struct NodeFile {
 /// descriptor (fstat, fchmod, fsetxattr) on a file that was replaced behind the pool. The kernel
 /// names only the node then. Not for open(2) by a name, which is to find the new file.
 [[nodiscard]] Result<NodeFile> reach_open(Pool& pool, NodeId node);
+
+/// A node's file, opened by one of its names and verified.
+struct OpenFile {
+  Fd fd;
+  FileStat stat;
+  BranchId branch = kNoBranch;
+};
+
+/// In one step, without O_TRUNC or O_CREAT in `flags`. Any failure (ESTALE: no name leads to the
+/// file now; EAGAIN: it has a lease) only means that reach() has to be asked: O_NONBLOCK is added,
+/// against what may have come in its place.
+[[nodiscard]] Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags);
 
 /// Only the attributes, without opening anything where a stat by name will do.
 [[nodiscard]] Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino,

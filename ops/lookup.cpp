@@ -54,8 +54,9 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
     note_branch(context, copy->branch());
     return make_entry(pool, context.node, name.view(), copy->branch(), copy->stat);
   }
-  if (copy.error() == Errno{ENOENT} && pool.settings.negative_valid.count() > 0)
-    return negative(pool.settings);
+  if (copy.error() != Errno{ENOENT}) return copy.error();
+  pool.free_names.note(context.node, name.view());
+  if (pool.settings.negative_valid.count() > 0) return negative(pool.settings);
   return copy.error();
 }
 

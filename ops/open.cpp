@@ -22,14 +22,23 @@ int branch_open_flags(std::uint32_t flags) noexcept {
 
 Result<proto::OpenReply> open(Pool& pool, const Context& context,
                               const proto::OpenRequest& request) {
+  const int flags = branch_open_flags(request.flags);
+  const bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+  if ((flags & O_TRUNC) == 0) {
+    auto file = open_by_name(pool, context.node, flags);
+    if (file && file->stat.is_regular()) {
+      note_branch(context, pool, file->branch);
+      if (changes && !writable(pool, file->branch)) return Errno{EROFS};
+      return add_file_handle(pool, context.node, std::move(file->fd),
+                             Location{file->branch, file->stat.id}, request.flags);
+    }
+  }
   const auto file = reach(pool, context.node);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   if (file->stat.is_directory()) return Errno{EISDIR};
   // The kernel opens fifos, sockets and devices itself; reopening a link would follow it.
   if (!file->stat.is_regular()) return Errno{file->stat.is_symlink() ? ELOOP : ENXIO};
-  const int flags = branch_open_flags(request.flags);
-  const bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
   if (changes && !writable(pool, file->branch)) return Errno{EROFS};
   auto fd = open_with_relief(pool, [&] { return pool.backing.reopen(file->fd(), flags); });
   // Files with the append-only attribute open for writing with O_APPEND alone; every write to them

@@ -14,7 +14,10 @@ std::optional<Errno> unanswered(const PoolFacts& facts) noexcept {
   return failed && *failed != Errno{ESTALE} ? failed : std::nullopt;
 }
 
-Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts, Name name) {
+Result<std::optional<Existing>> find_existing(Pool& pool, const Context& context, PoolFacts& facts,
+                                              Name name) {
+  if (!context.unique.resent() && pool.free_names.take(context.node, name.view()))
+    return std::optional<Existing>();
   std::optional<Errno> failure;
   for (std::size_t i = 0; i < facts.branches(); ++i) {
     if (!facts.exists(i)) continue;
@@ -30,6 +33,11 @@ Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts, Name
 Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
                               std::string_view path, PoolFacts& facts) {
   if (facts.exists(index)) return facts.take_directory(index);
+  return clone_parents(pool, set, index, path);
+}
+
+Result<DirRef> clone_parents(Pool& pool, const BranchSet& set, std::size_t index,
+                             std::string_view path) {
   // Each component as its own shown copy is: that of the last one may have others above it.
   for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
     const std::string_view part = path.substr(0, end);
@@ -41,9 +49,7 @@ Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t inde
   }
 }
 
-Result<DirRef> reach_or_clone_beside(Pool& pool, const BranchSet& set, std::size_t index,
-                                     std::string_view path, PoolFacts& facts) {
-  auto reached = reach_or_clone(pool, set, index, path, facts);
+Result<DirRef> or_exdev(Result<DirRef> reached) {
   if (!reached && (reached.error() == Errno{ENOTDIR} || reached.error() == Errno{ELOOP}))
     return Errno{EXDEV};
   return reached;

@@ -21,21 +21,35 @@ struct Existing {
   FileStat stat;
 };
 
-/// The first copy of `name` in the directory that `facts` are about, on any branch. An error: a
-/// branch could not be asked, so that nobody can say the name is free.
-[[nodiscard]] Result<std::optional<Existing>> find_existing(Pool& pool, PoolFacts& facts,
-                                                            Name name);
+/// The first copy of the new name `name` in the directory that `facts` are about, on any branch;
+/// nobody is asked if the kernel's LOOKUP found none just now (FreeNames). An error: a branch could
+/// not be asked, so that nobody can say the name is free.
+[[nodiscard]] Result<std::optional<Existing>> find_existing(Pool& pool, const Context& context,
+                                                            PoolFacts& facts, Name name);
 
 /// The directory `path` on branch `index` of `set`, cloned each component from the copy that the
 /// search chooses where it is missing. `facts` are about `path`.
 [[nodiscard]] Result<DirRef> reach_or_clone(Pool& pool, const BranchSet& set, std::size_t index,
                                             std::string_view path, PoolFacts& facts);
 
-/// The same for a file that stays on its branch (LINK, RENAME). EXDEV when something that is no
-/// directory stands in the way there: mv(1) and cp(1) then copy the file to another branch.
-[[nodiscard]] Result<DirRef> reach_or_clone_beside(Pool& pool, const BranchSet& set,
-                                                   std::size_t index, std::string_view path,
-                                                   PoolFacts& facts);
+/// The same where it is known to be missing, or was a moment ago.
+[[nodiscard]] Result<DirRef> clone_parents(Pool& pool, const BranchSet& set, std::size_t index,
+                                           std::string_view path);
+
+/// For a file that stays on its branch (LINK, RENAME): EXDEV when something that is no directory
+/// stands in the way there. mv(1) and cp(1) then copy the file to another branch.
+[[nodiscard]] Result<DirRef> or_exdev(Result<DirRef> reached);
+
+/// Makes an attempt (Result<void>(Directories, bool& acted)) that looks names up in directories as
+/// they were lately. If these misled it before it changed anything, another one that looks at
+/// everything as it is now.
+template <class Attempt>
+Result<void> as_lately_or_now(Attempt attempt) {
+  bool acted = false;
+  auto done = attempt(PoolFacts::Directories::kRecent, acted);
+  if (done || acted || !(means_absent(done.error()) || done.error() == Errno{EEXIST})) return done;
+  return attempt(PoolFacts::Directories::kNow, acted);
+}
 
 /// After an EROFS from `branch`: demotes it if its file system says that it is read-only now.
 void demote_if_read_only(Pool& pool, Branch& branch);

@@ -9,6 +9,7 @@
 #include "ops/backing.hpp"
 #include "ops/branch_set.hpp"
 #include "ops/directory_cache.hpp"
+#include "ops/free_names.hpp"
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
@@ -37,6 +38,7 @@ struct Pool {
   NodeTable nodes;
   HandleTable handles;
   DirectoryCache directories;
+  FreeNames free_names;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change

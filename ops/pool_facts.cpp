@@ -13,8 +13,9 @@ constexpr std::uint64_t kAmple = std::uint64_t{1} << 30U;
 
 }  // namespace
 
-PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path)
-    : PoolFacts(pool, set, path, nullptr) {}
+PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path,
+                     Directories directories)
+    : PoolFacts(pool, set, path, nullptr, directories) {}
 
 PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name,
                      Directories directories)
@@ -34,12 +35,12 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
                        ? recent_directory(pool_, set_[branch], path_)
                        : open_directory(pool_, set_[branch], path_);
   if (!directory) return directory.error();
-  if (name_ != nullptr) {
-    auto stat = pool_.backing.stat_at(directory->fd(), name_);
-    if (!stat) return stat.error();
-    into.stat = *stat;
-  }
   into.directory = *std::move(directory);
+  into.fresh = directories_ == Directories::kNow;
+  if (name_ == nullptr) return {};
+  const auto stat = pool_.backing.stat_at(into.directory.fd(), name_);
+  if (!stat) return stat.error();
+  into.stat = *stat;
   return {};
 }
 
@@ -90,6 +91,16 @@ std::uint64_t PoolFacts::minimum_free(std::size_t branch) {
   constexpr std::uint64_t kMost = std::uint64_t{4} << 30U;
   constexpr std::uint64_t kShare = 20;
   return std::min(kMost, record(branch).total / kShare);
+}
+
+Result<void> PoolFacts::reach_now(std::size_t branch) {
+  Record& asked = record(branch);
+  if (asked.fresh && asked.directory) return {};
+  auto directory = open_directory(pool_, set_[branch], path_);
+  if (!directory) return directory.error();
+  asked.directory = *std::move(directory);
+  asked.fresh = true;
+  return {};
 }
 
 DirRef PoolFacts::take_directory(std::size_t branch) {

@@ -18,10 +18,11 @@ namespace bough::ops {
 /// allocation.
 class PoolFacts final : public policy::Facts {
  public:
-  /// exists() is about the directory `path` itself, as create policies want it.
-  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path);
   /// How directories are reached: as they are, or, to look something up, as they were lately.
   enum class Directories : std::uint8_t { kNow, kRecent };
+  /// exists() is about the directory `path` itself, as create policies want it.
+  PoolFacts(Pool& pool, const BranchSet& set, std::string_view path,
+            Directories directories = Directories::kNow);
   /// exists() is about `name` (NUL-terminated) in the directory `path`, of any type.
   PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, const char* name,
             Directories directories = Directories::kNow);
@@ -38,10 +39,14 @@ class PoolFacts final : public policy::Facts {
   /// From now on the branch counts as read-only in this decision: the path cannot be made there.
   void rule_out(std::size_t branch) { record(branch).ruled_out = true; }
 
-  /// Where exists() said yes: the directory `path` there, O_PATH. Once only.
-  [[nodiscard]] DirRef take_directory(std::size_t branch);
-  /// The same, borrowed.
+  /// The directory `path` there, O_PATH, borrowed. Empty where exists() was not asked yet, or found
+  /// none.
   [[nodiscard]] const DirRef& directory(std::size_t branch) { return record(branch).directory; }
+  /// The same, given away. Once only.
+  [[nodiscard]] DirRef take_directory(std::size_t branch);
+  /// From now on directory() is what `path` is now: asked for before something is changed in one
+  /// that was reached as it was lately.
+  [[nodiscard]] Result<void> reach_now(std::size_t branch);
   /// Where exists() said yes: the attributes of `name`. Without a name there are none.
   [[nodiscard]] const FileStat& stat(std::size_t branch) { return record(branch).stat; }
   /// The first failure of exists() that does not mean absence (EIO, EACCES, EMFILE, ESTALE…).
@@ -53,6 +58,8 @@ class PoolFacts final : public policy::Facts {
     Known exists = Known::kNotAsked;
     Known space_known = Known::kNotAsked;
     bool ruled_out = false;
+    /// `directory` is no older than this decision.
+    bool fresh = false;
     DirRef directory;
     FileStat stat;
     policy::Space space;

@@ -6,6 +6,8 @@
 namespace bough::ops {
 namespace {
 
+using Directories = PoolFacts::Directories;
+
 /// A resent UNLINK or RMDIR that finds nothing has done its work before.
 Result<void> not_there(Pool& pool, const Context& context, Errno error) {
   if (error != Errno{ENOENT} || !context.unique.resent()) return error;
@@ -13,22 +15,19 @@ Result<void> not_there(Pool& pool, const Context& context, Errno error) {
   return {};
 }
 
-}  // namespace
-
 /// Hidden copies on branches that the action policy leaves out (read-only ones) stay, and the name
 /// with them.
-Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkRequest& request) {
-  const Name name = request.name;
-  PathText path;
-  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::string_view path,
+                        Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
-  PoolFacts facts(pool, *set, path.view(), name.c_str());
+  PoolFacts facts(pool, *set, path, name.c_str(), directories);
   const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
-  if (shown.empty())
-    return not_there(pool, context, unanswered(facts).value_or(refusal_errno(shown.refusal())));
+  if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
   const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
   if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
   if (targets.empty()) return refusal_errno(targets.refusal());
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    if (const auto reached = facts.reach_now(targets[i]); !reached) return reached;
 
   NodeView node;
   const NodeId child = pool.nodes.child(context.node, name.view());
@@ -50,6 +49,7 @@ Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkReque
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const Branch& branch = (*set)[targets[i]];
     const auto removed = pool.backing.unlink_at(facts.directory(targets[i]).fd(), name.c_str());
+    acted = acted || removed;
     if (removed || removed.error() == Errno{ENOENT}) {
       own_is_gone = own_is_gone || branch.id() == node.location.branch;
       note_branch(context, branch);
@@ -57,6 +57,7 @@ Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkReque
       failure = removed.error();
     }
   }
+  if (!acted && !failure && directories == Directories::kRecent) return Errno{ENOENT};
   if (known && own_is_gone) pool.nodes.remove_name(context.node, name.view(), std::move(victim));
   if (failure) return *failure;
   return {};
@@ -65,18 +66,21 @@ Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkReque
 /// Every copy is looked at before the first goes. Copies on branches that the action policy leaves
 /// out stay; the kernel's directory is dead all the same, so the name means another node from then
 /// on.
-Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest& request) {
-  const Name name = request.name;
-  PathText path;
-  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::string_view path,
+                       Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
-  PoolFacts facts(pool, *set, path.view(), name.c_str());
+  PoolFacts facts(pool, *set, path, name.c_str(), directories);
   const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
-  if (shown.empty())
-    return not_there(pool, context, unanswered(facts).value_or(refusal_errno(shown.refusal())));
+  if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
   if (!facts.stat(shown[0]).is_directory()) return Errno{ENOTDIR};
-  for (std::size_t i = 0; i < set->size(); ++i) {
-    if (!facts.exists(i) || !facts.stat(i).is_directory()) continue;
+  const auto is_copy = [&](std::size_t i) {
+    return facts.exists(i) && facts.stat(i).is_directory();
+  };
+  std::size_t copies = 0;
+  for (std::size_t i = 0; i < set->size(); ++i) copies += is_copy(i) ? 1 : 0;
+  // Of a single copy rmdir(2) itself says whether it is empty.
+  for (std::size_t i = 0; copies > 1 && i < set->size(); ++i) {
+    if (!is_copy(i)) continue;
     const auto empty = is_empty_directory(pool, facts.directory(i).fd(), name.c_str());
     if (!empty && empty.error() == Errno{ENOENT}) continue;
     if (!empty) return empty.error();
@@ -86,6 +90,8 @@ Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest
   const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
   if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
   if (targets.empty()) return refusal_errno(targets.refusal());
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    if (const auto reached = facts.reach_now(targets[i]); !reached) return reached;
 
   std::shared_ptr<Fd> victim;
   if (pool.nodes.child(context.node, name.view()) != proto::kNoNode)
@@ -98,12 +104,39 @@ Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest
     if (!facts.stat(index).is_directory()) continue;
     const auto removed = pool.backing.rmdir_at(facts.directory(index).fd(), name.c_str());
     if (!removed && removed.error() != Errno{ENOENT}) return removed.error();
+    acted = acted || removed;
     any = true;
     note_branch(context, (*set)[index]);
   }
   if (!any) return Errno{EROFS};
+  if (!acted && directories == Directories::kRecent) return Errno{ENOENT};
   pool.nodes.remove_name(context.node, name.view(), std::move(victim));
   return {};
+}
+
+}  // namespace
+
+Result<void> unlink(Pool& pool, const Context& context, const proto::UnlinkRequest& request) {
+  PathText path;
+  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+  const auto done = as_lately_or_now([&](Directories directories, bool& acted) {
+    return unlink_now(pool, context, request.name, path.view(), directories, acted);
+  });
+  return done ? done : not_there(pool, context, done.error());
+}
+
+Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest& request) {
+  PathText path;
+  if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
+  const auto done = as_lately_or_now([&](Directories directories, bool& acted) {
+    return rmdir_now(pool, context, request.name, path.view(), directories, acted);
+  });
+  PathText whole;
+  whole.prepend(request.name.view());
+  if (!path.empty()) whole.prepend(path.view());
+  for (const auto& branch : *pool.branches.snapshot())
+    pool.directories.removed(branch->id(), whole.view());
+  return done ? done : not_there(pool, context, done.error());
 }
 
 }  // namespace bough::ops

@@ -13,25 +13,32 @@ constexpr std::uint32_t kNoReplace = 1;
 constexpr std::uint32_t kExchange = 2;
 constexpr std::uint32_t kWhiteout = 4;
 
+using Directories = PoolFacts::Directories;
+
 /// One RENAME. It looks at both names on every branch first; only then does it act.
 class Renaming {
  public:
+  /// The paths are those of the two directories. `new_is_free`: no branch has the new name.
   Renaming(Pool& pool, const Context& context, const proto::RenameRequest& request,
-           std::shared_ptr<const BranchSet> set, std::string_view old_path,
-           std::string_view new_path)
+           std::string_view old_path, std::string_view new_path, Directories directories,
+           bool new_is_free)
       : pool_(pool),
         context_(context),
         request_(request),
-        set_(std::move(set)),
+        set_(pool.branches.snapshot()),
         new_path_(new_path),
-        old_(pool, *set_, old_path, request.old_name.c_str()),
-        new_parents_(pool, *set_, new_path),
-        new_(set_->size()) {}
+        same_parent_(context.node == request.new_parent),
+        lately_(directories == Directories::kRecent),
+        new_is_free_(new_is_free),
+        old_(pool, *set_, old_path, request.old_name.c_str(), directories),
+        new_(pool, *set_, new_path, request.new_name.c_str(), directories) {}
 
-  Result<void> run() {
+  /// `acted`: a name was changed.
+  Result<void> run(bool& acted) {
+    acted_ = &acted;
     if (const auto looked = look(); !looked) return looked;
     shown_old_ = first([this](std::size_t i) { return old_.exists(i); });
-    shown_new_ = first([this](std::size_t i) { return new_[i].has_value(); });
+    shown_new_ = first([this](std::size_t i) { return has_new(i); });
     if (!shown_old_) return old_is_missing();
     if ((request_.flags & kExchange) != 0) return exchange();
     return move();
@@ -52,22 +59,23 @@ class Renaming {
   }
   const char* old_name() const noexcept { return request_.old_name.c_str(); }
   const char* new_name() const noexcept { return request_.new_name.c_str(); }
+  bool has_new(std::size_t branch) { return !new_is_free_ && new_.exists(branch); }
   int old_parent(std::size_t branch) { return old_.directory(branch).fd(); }
-  int new_parent(std::size_t branch) { return new_parents_.directory(branch).fd(); }
+  int new_parent(std::size_t branch) { return (same_parent_ ? old_ : new_).directory(branch).fd(); }
+  /// Both directories on a branch, as they are now.
+  Result<void> reach_now(std::size_t branch) {
+    if (const auto reached = old_.reach_now(branch); !reached || same_parent_) return reached;
+    return new_.reach_now(branch);
+  }
 
   /// A branch that cannot be asked may hold either name: nothing is done then.
   Result<void> look() {
     for (std::size_t i = 0; i < set_->size(); ++i) {
       (void)old_.exists(i);
-      if (!new_parents_.exists(i)) continue;
-      const auto stat = pool_.backing.stat_at(new_parent(i), new_name());
-      if (stat)
-        new_[i] = *stat;
-      else if (!means_absent(stat.error()))
-        return stat.error();
+      (void)has_new(i);
     }
     if (const auto failed = unanswered(old_)) return *failed;
-    if (const auto failed = unanswered(new_parents_)) return *failed;
+    if (const auto failed = unanswered(new_)) return *failed;
     return {};
   }
 
@@ -88,13 +96,15 @@ class Renaming {
     if (!shown_new_) return Errno{ENOENT};
     std::vector<std::size_t> branches;
     for (std::size_t i = 0; i < set_->size(); ++i) {
-      if (old_.exists(i) != new_[i].has_value()) return Errno{EXDEV};
+      if (old_.exists(i) != has_new(i)) return Errno{EXDEV};
       if (!old_.exists(i)) continue;
       if ((*set_)[i].mode() == BranchMode::kReadOnly) return Errno{EROFS};
+      if (const auto reached = reach_now(i); !reached) return reached;
       branches.push_back(i);
     }
     for (std::size_t done = 0; done < branches.size(); ++done) {
       const auto exchanged = exchange_on(branches[done]);
+      *acted_ = *acted_ || exchanged;
       if (exchanged) continue;
       while (done-- > 0) (void)exchange_on(branches[done]);
       return exchanged;
@@ -129,7 +139,7 @@ class Renaming {
     if (!shown_new_) return {};
     if ((request_.flags & kNoReplace) != 0) return Errno{EEXIST};
     const FileStat& from = old_.stat(*shown_old_);
-    const FileStat& to = *new_[*shown_new_];
+    const FileStat& to = new_.stat(*shown_new_);
     if (shown_old_ == shown_new_ && from.id == to.id) {
       same_file_ = true;
       return {};
@@ -138,8 +148,8 @@ class Renaming {
     if (!from.is_directory() && to.is_directory()) return Errno{EISDIR};
     if (!to.is_directory()) return {};
     for (std::size_t i = 0; i < set_->size(); ++i) {
-      if (!new_[i] || !new_[i]->is_directory()) continue;
-      const auto empty = is_empty_directory(pool_, new_parent(i), new_name());
+      if (!has_new(i) || !new_.stat(i).is_directory()) continue;
+      const auto empty = is_empty_directory(pool_, new_.directory(i).fd(), new_name());
       if (!empty && empty.error() == Errno{ENOENT}) continue;
       if (!empty) return empty.error();
       if (!*empty) return Errno{ENOTEMPTY};
@@ -155,27 +165,37 @@ class Renaming {
     std::vector<Step> steps;
     for (const bool replacing : {false, true})
       for (std::size_t i = 0; i < targets.size(); ++i)
-        if (new_[targets[i]].has_value() == replacing) steps.push_back(Step{targets[i], {}, -1});
+        if (has_new(targets[i]) == replacing) steps.push_back(Step{targets[i], {}, -1});
 
     // What users see under the old name must be among what moves, and no copy of the new name that
     // must stay may hide it there: else they would find another file than the one they moved.
     const std::size_t foremost = foremost_of(steps);
     if (const auto may = may_leave_others(old_, targets, *shown_old_); !may) return may.error();
     for (std::size_t i = 0; i < foremost; ++i)
-      if (new_[i] && !new_[i]->is_directory() && (*set_)[i].mode() == BranchMode::kReadOnly)
+      if (has_new(i) && !new_.stat(i).is_directory() && (*set_)[i].mode() == BranchMode::kReadOnly)
         return Errno{EROFS};
 
-    for (Step& step : steps) {
-      if (!new_parents_.exists(step.branch)) {
-        auto made = reach_or_clone_beside(pool_, *set_, step.branch, new_path_, new_parents_);
-        if (!made) return made.error();
-        step.cloned = *std::move(made);
-        step.new_parent = step.cloned.fd();
-      } else {
-        step.new_parent = new_parent(step.branch);
-      }
-    }
+    for (Step& step : steps)
+      if (const auto ready = reach_both(step); !ready) return ready.error();
+    // So that no hiding copy is out of reach when the others have moved.
+    for (std::size_t i = 0; i < foremost; ++i)
+      if (has_new(i))
+        if (const auto reached = new_.reach_now(i); !reached) return reached.error();
     return steps;
+  }
+  Result<void> reach_both(Step& step) {
+    const auto reached = reach_now(step.branch);
+    if (reached) {
+      step.new_parent = new_parent(step.branch);
+      return {};
+    }
+    if (same_parent_ || !means_absent(reached.error()) || !old_.reach_now(step.branch))
+      return reached;
+    auto made = or_exdev(clone_parents(pool_, *set_, step.branch, new_path_));
+    if (!made) return made.error();
+    step.cloned = *std::move(made);
+    step.new_parent = step.cloned.fd();
+    return {};
   }
   static std::size_t foremost_of(const std::vector<Step>& steps) {
     return std::min_element(steps.begin(), steps.end(),
@@ -194,24 +214,38 @@ class Renaming {
     const NodeId child = pool_.nodes.child(request_.new_parent, request_.new_name.view());
     if (child == proto::kNoNode || !pool_.nodes.view(child, node)) return nullptr;
     if (node.directory)
-      return pin_victim(pool_, new_parent(*shown_new_), new_name(), new_[*shown_new_]->id);
+      return pin_victim(pool_, new_.directory(*shown_new_).fd(), new_name(),
+                        new_.stat(*shown_new_).id);
     for (std::size_t i = 0; i < set_->size(); ++i)
-      if (new_[i] && (*set_)[i].id() == node.location.branch && new_[i]->id == node.location.file)
-        return pin_victim(pool_, new_parent(i), new_name(), new_[i]->id);
+      if (has_new(i) && (*set_)[i].id() == node.location.branch &&
+          new_.stat(i).id == node.location.file)
+        return pin_victim(pool_, new_.directory(i).fd(), new_name(), new_.stat(i).id);
     return nullptr;
   }
 
   Result<void> move_all(const std::vector<Step>& steps) {
     for (std::size_t done = 0; done < steps.size(); ++done) {
       const Step& step = steps[done];
-      const auto moved = pool_.backing.rename_at(old_parent(step.branch), old_name(),
-                                                 step.new_parent, new_name(), request_.flags);
+      const auto moved = move_on(step);
+      *acted_ = *acted_ || moved;
       if (moved) continue;
       while (done-- > 0)
-        if (!new_[steps[done].branch]) take_back(steps[done]);
+        if (!has_new(steps[done].branch)) take_back(steps[done]);
       return moved;
     }
     return {};
+  }
+  /// EEXIST: what the directory lately was had nothing under the new name, and now has.
+  Result<void> move_on(const Step& step) {
+    const auto rename = [&](std::uint32_t flags) {
+      return pool_.backing.rename_at(old_parent(step.branch), old_name(), step.new_parent,
+                                     new_name(), flags);
+    };
+    const bool believed_free = (lately_ || new_is_free_) && !has_new(step.branch);
+    if (request_.flags != 0 || !believed_free) return rename(request_.flags);
+    const auto moved = rename(kNoReplace);
+    // Not every file system knows how.
+    return !moved && moved.error() == Errno{EINVAL} ? rename(0) : moved;
   }
   void take_back(const Step& step) {
     const auto back = pool_.backing.rename_at(step.new_parent, new_name(), old_parent(step.branch),
@@ -227,10 +261,11 @@ class Renaming {
     const std::size_t foremost = foremost_of(steps);
     Result<void> first_failure;
     for (std::size_t i = 0; i < set_->size(); ++i) {
-      if (!new_[i] || moves(steps, i) || (*set_)[i].mode() == BranchMode::kReadOnly) continue;
-      const auto removed = new_[i]->is_directory()
-                               ? pool_.backing.rmdir_at(new_parent(i), new_name())
-                               : pool_.backing.unlink_at(new_parent(i), new_name());
+      if (!has_new(i) || moves(steps, i) || (*set_)[i].mode() == BranchMode::kReadOnly) continue;
+      if (!new_.reach_now(i)) continue;
+      const auto removed = new_.stat(i).is_directory()
+                               ? pool_.backing.rmdir_at(new_.directory(i).fd(), new_name())
+                               : pool_.backing.unlink_at(new_.directory(i).fd(), new_name());
       if (!removed && removed.error() != Errno{ENOENT} && i < foremost && first_failure)
         first_failure = removed;
     }
@@ -258,10 +293,12 @@ class Renaming {
   const proto::RenameRequest& request_;
   const std::shared_ptr<const BranchSet> set_;
   const std::string_view new_path_;
+  const bool same_parent_;
+  const bool lately_;
+  const bool new_is_free_;
+  bool* acted_ = nullptr;
   PoolFacts old_;
-  PoolFacts new_parents_;
-  /// What the new name is on each branch.
-  std::vector<std::optional<FileStat>> new_;
+  PoolFacts new_;
   std::optional<std::size_t> shown_old_;
   std::optional<std::size_t> shown_new_;
   bool same_file_ = false;
@@ -273,18 +310,24 @@ class Renaming {
 /// that the action policy leaves out stay. A WHITEOUT puts something under the old name of each
 /// copy, which no pool of several branches has a meaning for.
 Result<void> rename(Pool& pool, const Context& context, const proto::RenameRequest& request) {
-  const auto set = pool.branches.snapshot();
   const std::uint32_t flags = request.flags;
   if ((flags & ~(kNoReplace | kExchange | kWhiteout)) != 0) return Errno{EINVAL};
   if ((flags & kExchange) != 0 && flags != kExchange) return Errno{EINVAL};
-  if ((flags & kWhiteout) != 0 && set->size() > 1) return Errno{EINVAL};
+  if ((flags & kWhiteout) != 0 && pool.branches.snapshot()->size() > 1) return Errno{EINVAL};
   if (request.new_name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText old_path;
   PathText new_path;
   if (const auto known = directory_path(pool, context.node, old_path); !known) return known.error();
   if (const auto known = directory_path(pool, request.new_parent, new_path); !known)
     return known.error();
-  return Renaming(pool, context, request, set, old_path.view(), new_path.view()).run();
+  const bool new_is_free =
+      !context.unique.resent() && pool.free_names.take(request.new_parent, request.new_name.view());
+  return as_lately_or_now([&](Directories directories, bool& acted) {
+    const bool lately = directories == Directories::kRecent;
+    return Renaming(pool, context, request, old_path.view(), new_path.view(), directories,
+                    lately && new_is_free)
+        .run(acted);
+  });
 }
 
 }  // namespace bough::ops

@@ -234,11 +234,7 @@ class UnionFs final : public proto::Filesystem {
     return by_path([&] { return ops::unlink(pool_, context, request); });
   }
   Result<void> rmdir(const Context& context, const proto::RmdirRequest& request) override {
-    return by_path([&] {
-      auto done = ops::rmdir(pool_, context, request);
-      pool_.directories.moved();
-      return done;
-    });
+    return by_path([&] { return ops::rmdir(pool_, context, request); });
   }
   Result<void> rename(const Context& context, const proto::RenameRequest& request) override {
     if (!moves_directory(context, request))

@@ -33,7 +33,7 @@ std::shared_ptr<const ops::Fd> some_descriptor() {
 TEST_CASE("directory cache: by branch and path, not longer than it may, and not after a move") {
   ops::DirectoryCache cache;
   const auto kept = some_descriptor();
-  cache.put(1, "a/b", kept, cache.moves());
+  cache.put(1, "a/b", kept, cache.changes());
   CHECK(cache.find(1, "a/b", 1h) == kept);
   CHECK(cache.find(2, "a/b", 1h) == nullptr);
   CHECK(cache.find(1, "a", 1h) == nullptr);
@@ -41,19 +41,31 @@ TEST_CASE("directory cache: by branch and path, not longer than it may, and not 
   cache.moved();
   CHECK(cache.find(1, "a/b", 1h) == nullptr);
 
-  const auto before = cache.moves();
+  const auto before = cache.changes();
   cache.moved();
   cache.put(1, "a/b", kept, before);
   CHECK(cache.find(1, "a/b", 1h) == nullptr);
 
-  cache.put(1, std::string(600, 'x'), kept, cache.moves());
+  const auto earlier = cache.changes();
+  cache.put(1, "a", kept, earlier);
+  cache.put(1, "a/b", kept, earlier);
+  cache.put(2, "a/b", kept, earlier);
+  cache.removed(1, "a/b");
+  CHECK(cache.find(1, "a", 1h) == kept);
+  CHECK(cache.find(1, "a/b", 1h) == nullptr);
+  CHECK(cache.find(2, "a/b", 1h) == kept);
+  cache.put(1, "a/b", kept, earlier);
+  CHECK(cache.find(1, "a/b", 1h) == nullptr);
+
+  cache.put(1, std::string(600, 'x'), kept, cache.changes());
   CHECK(cache.find(1, std::string(600, 'x'), 1h) == nullptr);
 }
 
 TEST_CASE("directory cache: bounded, and empty when cleared") {
   ops::DirectoryCache cache;
   const auto before = test::open_descriptors();
-  for (int i = 0; i < 5000; ++i) cache.put(1, std::to_string(i), some_descriptor(), cache.moves());
+  for (int i = 0; i < 5000; ++i)
+    cache.put(1, std::to_string(i), some_descriptor(), cache.changes());
   CHECK(test::open_descriptors() <= before + 128);
   cache.clear();
   CHECK(test::open_descriptors() == before);
@@ -138,4 +150,40 @@ TEST_CASE("directory cache: what is changed is where the path leads now") {
   CHECK(pool.fs().setattr(pool.as(f), change).has_value());
   CHECK(pool.stat(0, "d/f").st_mode == 0100640);
   CHECK(pool.stat(1, "away/f").st_mode == 0100644);
+}
+
+TEST_CASE(
+    "directory cache: a name that was exchanged behind the pool is removed or moved as it is") {
+  PoolFixture pool({"RW", "RW"});
+  pool.file(0, "d/old", "old");
+  const auto d = pool.walk("d");
+  CHECK(errno_of(pool.lookup(d, "old")) == 0);
+  // Behind the pool: the directory is another one now, with other things in it.
+  fs::rename(pool.branch(0) / "d", pool.branch(0) / "away");
+  pool.file(0, "d/f", "file");
+  pool.directory(0, "d/e");
+  SUBCASE("unlink") {
+    CHECK(pool.fs().unlink(pool.as(d), {pool.name("f")}).has_value());
+    CHECK_FALSE(pool.exists(0, "d/f"));
+    CHECK(pool.fs().unlink(pool.as(d), {pool.name("old")}).error() == proto::Errno{ENOENT});
+    CHECK(pool.exists(0, "away/old"));
+  }
+  SUBCASE("rmdir") {
+    CHECK(pool.fs().rmdir(pool.as(d), {pool.name("e")}).has_value());
+    CHECK_FALSE(pool.exists(0, "d/e"));
+  }
+  SUBCASE("rename") {
+    CHECK(pool.fs().rename(pool.as(d), {d, pool.name("f"), pool.name("new"), 0}).has_value());
+    CHECK(pool.text(0, "d/new") == "file");
+    CHECK(pool.fs().rename(pool.as(d), {d, pool.name("old"), pool.name("x"), 0}).error() ==
+          proto::Errno{ENOENT});
+    CHECK(pool.exists(0, "away/old"));
+  }
+  SUBCASE("attributes") {
+    fs::permissions(pool.branch(0) / "away", fs::perms::owner_all);
+    fs::remove_all(pool.branch(0) / "away");
+    const auto attr = pool.fs().getattr(pool.as(d), {});
+    REQUIRE(attr.has_value());
+    CHECK(attr->attr.mode == 040755);
+  }
 }

@@ -187,10 +187,38 @@ TEST_CASE("open: descriptors that ran out are looked for once") {
   PoolFixture pool({"RW"}, test::with_faults(faults));
   pool.file(0, "f");
   const auto f = pool.walk("f");
-  faults->fail({test::Call::kReopen, 1, 1, {}}, EMFILE);
-  CHECK(errno_of(pool.fs().open(pool.as(f), {O_RDONLY, false})) == 0);
-  CHECK(pool.count("descriptor_shortages") == 1);
-  faults->fail({test::Call::kReopen, 1, 2, {}}, EMFILE);
-  CHECK(errno_of(pool.fs().open(pool.as(f), {O_RDONLY, false})) == EMFILE);
-  faults->reset();
+  for (const auto& [call, flags] : {std::pair{test::Call::kOpenAt, O_RDONLY},
+                                   std::pair{test::Call::kReopen, O_WRONLY | O_TRUNC}}) {
+    const auto before = pool.count("descriptor_shortages");
+    faults->fail({call, 1, 1, {}}, EMFILE);
+    CHECK(errno_of(pool.fs().open(pool.as(f), {static_cast<std::uint32_t>(flags), false})) == 0);
+    CHECK(pool.count("descriptor_shortages") == before + 1);
+    faults->fail({call, 1, 100, {}}, EMFILE);
+    CHECK(errno_of(pool.fs().open(pool.as(f), {static_cast<std::uint32_t>(flags), false})) ==
+          EMFILE);
+    faults->reset();
+  }
+}
+
+TEST_CASE("open: whatever came in a file's place behind the pool is not opened, nor waited for") {
+  PoolFixture pool;
+  pool.file(0, "f", "text");
+  const auto f = pool.walk("f");
+  const auto path = pool.branch(0) / "f";
+  std::filesystem::remove(path);
+  SUBCASE("a fifo") {
+    REQUIRE(::mkfifo(path.c_str(), 0644) == 0);
+  }
+  SUBCASE("another file") {
+    pool.file(0, "f", "other");
+  }
+  SUBCASE("a directory") {
+    pool.directory(0, "f");
+  }
+  SUBCASE("a symlink") {
+    REQUIRE(::symlink("/dev/null", path.c_str()) == 0);
+  }
+  for (const int flags : {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC})
+    CHECK(errno_of(pool.fs().open(pool.as(f), {static_cast<std::uint32_t>(flags), false})) ==
+          ESTALE);
 }
