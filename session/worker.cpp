@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,8 +17,10 @@
 #include <cstring>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "proto/filesystem.hpp"
+#include "proto/kernel_abi.hpp"
 #include "session/connection.hpp"
 #include "session/device.hpp"
 #include "session/thread.hpp"
@@ -27,14 +30,9 @@ namespace {
 
 namespace asio = boost::asio;
 
-/// How long reading is tried again (about 0.3 µs each) before a worker sleeps: what waking it on
-/// another core would cost.
-constexpr std::chrono::microseconds kTrial{50};
-constexpr int kSpinTrust = 16;
-/// What a request costs that came after the time was over: the client had waited for our core.
-constexpr int kLatePenalty = 4;
-/// With no trust left, one wait in so many is preceded by tries all the same.
-constexpr unsigned kSpinProbe = 64;
+/// How long a worker that spins looks for a message (about 0.5 µs each time) before it sleeps after
+/// all.
+constexpr std::chrono::microseconds kSpin{50};
 /// Failed reads with no message between them, after which the device is given up.
 constexpr unsigned kFailuresInRow = 100;
 /// Before a descriptor that could not be watched is tried again.
@@ -92,7 +90,7 @@ Worker::Worker(std::shared_ptr<Connection> connection, CrewState& crew, std::siz
       role_(role),
       buffers_(connection_->agreement.max_payload()),
       dispatcher_(connection_, connection_->inflight.slot(slot), counters_, buffers_),
-      spin_trust_(kSpinTrust) {}
+      tuner_(crew.may_spin) {}
 
 Worker::~Worker() = default;
 
@@ -214,7 +212,7 @@ void Worker::end() noexcept {
 
 void Worker::drain() {
   bool served = false;
-  Trial trial;
+  unsigned looks = 0;
   while (armed() && !leave_.load(std::memory_order_acquire) && crew_.ended.load() == 0) {
     if (role_ == Role::kServing && serve_waiting()) {
       served = true;
@@ -223,22 +221,24 @@ void Worker::drain() {
     if (!connection_->backlog.has_room()) break;
     const auto got = device_->read(buffers_.receive());
     if (got) {
-      if (trial.going)
-        end_trial(trial, true);
-      else if (served)
+      const bool company = is_company();
+      if (waiting_since_)
+        end_wait();
+      else if (served && company)
         immediate_.fetch_add(1, std::memory_order_relaxed);
       failures_ = 0;
       serve(*got);
       served = true;
+      looks = 0;
       continue;
     }
     if (got.error().value() != EAGAIN) {
       read_failed(got.error().value());
       continue;
     }
-    if (!served || !keep_trying(trial)) break;
+    if (!served || !look_again(++looks)) break;
   }
-  if (trial.going) end_trial(trial, false);
+  stop_spinning();
   // Parked after it left a lane, or after it filled one's queue: somebody else has to look.
   if (!armed() && connection_->backlog.ready()) crew_.queued();
 }
@@ -264,28 +264,50 @@ void Worker::serve(std::size_t size) {
   end();
 }
 
-bool Worker::keep_trying(Trial& trial) noexcept {
-  if (trial.going) return std::chrono::steady_clock::now() < trial.until;
-  if (!crew_.may_spin) return false;
-  if (spin_trust_ == 0 && ++waits_since_probe_ < kSpinProbe) return false;
-  if (crew_.spinner.exchange(true, std::memory_order_relaxed)) return false;
-  waits_since_probe_ = 0;
-  counters_.add(Figure::kSpins);
-  trial = {true, std::chrono::steady_clock::now() + kTrial};
+/// A client's thread that was just answered may ask again before we look, and no other worker could
+/// have served that sooner. (Reading ahead and writing back, one thread has many requests.)
+bool Worker::is_company() noexcept {
+  proto::abi::InHeader header;
+  std::memcpy(&header, buffers_.receive().data(), sizeof header);
+  const std::uint32_t last = std::exchange(last_client_, header.pid);
+  const auto opcode = static_cast<proto::abi::Opcode>(header.opcode);
+  return header.pid != last || opcode == proto::abi::Opcode::kRead ||
+         opcode == proto::abi::Opcode::kWrite;
+}
+
+bool Worker::look_again(unsigned looks) noexcept {
+  if (looks == 1) waiting_since_ = WaitTuner::Clock::now();
+  switch (tuner_.way()) {
+    case Wait::kSleep:
+      return false;
+    case Wait::kYield:
+      if (looks > 1) return false;
+      break;
+    case Wait::kSpin:
+      if (!spinning_) {
+        if (looks > 1 || crew_.spinner.exchange(true, std::memory_order_relaxed)) return false;
+        spinning_ = true;
+        counters_.add(Figure::kSpins);
+      } else if (WaitTuner::Clock::now() - *waiting_since_ >= kSpin) {
+        return false;
+      }
+      break;
+  }
+  ::sched_yield();
   return true;
 }
 
-void Worker::end_trial(Trial& trial, bool hit) noexcept {
-  trial.going = false;
+void Worker::end_wait() noexcept {
+  tuner_.waited(WaitTuner::Clock::now() - *waiting_since_);
+  waiting_since_.reset();
+  if (spinning_) counters_.add(Figure::kSpinHits);
+  stop_spinning();
+}
+
+void Worker::stop_spinning() noexcept {
+  if (!spinning_) return;
+  spinning_ = false;
   crew_.spinner.store(false, std::memory_order_relaxed);
-  if (!hit) {
-    spin_trust_ = std::max(spin_trust_ - 1, 0);
-  } else if (std::chrono::steady_clock::now() > trial.until) {
-    spin_trust_ = std::max(spin_trust_ - kLatePenalty, 0);
-  } else {
-    counters_.add(Figure::kSpinHits);
-    spin_trust_ = std::min(spin_trust_ + 2, kSpinTrust);
-  }
 }
 
 void Worker::read_failed(int error) noexcept {

@@ -10,11 +10,13 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "session/bell.hpp"
 #include "session/buffers.hpp"
 #include "session/counters.hpp"
 #include "session/dispatch.hpp"
+#include "session/wait_tuner.hpp"
 
 namespace bough::session {
 
@@ -27,7 +29,7 @@ struct CrewState {
   Bell bell;
   /// The supervisor sleeps without a tick: whoever begins a request rings once.
   std::atomic<bool> supervisor_sleeps{false};
-  /// One worker at a time may keep trying to read: a second one would take the client's core.
+  /// One worker at a time may spin: a second one would take the client's core.
   std::atomic<bool> spinner{false};
   /// Errno of the read that ended the connection; 0 while it lives.
   std::atomic<int> ended{0};
@@ -81,7 +83,7 @@ class Worker {
   [[nodiscard]] std::uint64_t activity() const noexcept {
     return activity_.load(std::memory_order_seq_cst);
   }
-  /// Messages that waited already when the one before them was done.
+  /// Messages that waited already when the one before them was done, and came from somebody else.
   [[nodiscard]] std::uint64_t immediate() const noexcept {
     return immediate_.load(std::memory_order_relaxed);
   }
@@ -104,13 +106,11 @@ class Worker {
   void end() noexcept;
   bool serve_waiting();
   void serve(std::size_t size);
-  /// The time for which reading is tried again before this thread sleeps.
-  struct Trial {
-    bool going = false;
-    std::chrono::steady_clock::time_point until;
-  };
-  [[nodiscard]] bool keep_trying(Trial& trial) noexcept;
-  void end_trial(Trial& trial, bool hit) noexcept;
+  bool is_company() noexcept;
+  /// Nothing was there to read, `looks` times since the last message: whether to look again.
+  [[nodiscard]] bool look_again(unsigned looks) noexcept;
+  void end_wait() noexcept;
+  void stop_spinning() noexcept;
   void read_failed(int error) noexcept;
 
   std::shared_ptr<Connection> connection_;
@@ -134,9 +134,12 @@ class Worker {
   std::atomic<pid_t> thread_id_{0};
   unsigned failures_ = 0;
 
-  // How well trying again has paid lately: 0 (sleep at once) to kSpinTrust.
-  int spin_trust_;
-  unsigned waits_since_probe_ = 0;
+  WaitTuner tuner_;
+  /// When the last answer was followed by nothing to read; until the next message.
+  std::optional<WaitTuner::Clock::time_point> waiting_since_;
+  bool spinning_ = false;
+  /// The thread that sent the last message, as the kernel numbers it.
+  std::uint32_t last_client_ = 0;
 
   pthread_t thread_{};
   bool started_ = false;

@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -34,6 +35,28 @@ std::uint64_t worker_wake_ups() {
   }
   return sum;
 }
+
+/// Keeps every thread of this process on one core while it lives.
+class OneCore {
+ public:
+  OneCore() {
+    REQUIRE(::sched_getaffinity(0, sizeof before_, &before_) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(::sched_getcpu(), &one);
+    set(one);
+  }
+  ~OneCore() { set(before_); }
+  OneCore(const OneCore&) = delete;
+  OneCore& operator=(const OneCore&) = delete;
+
+ private:
+  static void set(const cpu_set_t& cores) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+      (void)::sched_setaffinity(std::stoi(task.path().filename()), sizeof cores, &cores);
+  }
+  cpu_set_t before_{};
+};
 
 }  // namespace
 
@@ -212,6 +235,17 @@ TEST_CASE("messages do not wake workers that are parked") {
   for (int i = 0; i < 500; ++i) one();
   // Each of the seven would wake as often as the one who serves.
   CHECK(worker_wake_ups() - before < 1500);
+}
+
+TEST_CASE("one client that waits for each answer is one worker's, on whichever core") {
+  Serving serving;
+  // On one core the client, woken by the answer, asks again before the worker looks.
+  const OneCore all_threads;
+  for (int i = 0; i < 10'000; ++i) {
+    serving.kernel.lookup("file");
+    REQUIRE(serving.kernel.receive());
+  }
+  CHECK(serving.figure("workers_started") == 1);
 }
 
 TEST_CASE("many requests at once, answered each once") {
