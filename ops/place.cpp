@@ -70,7 +70,7 @@ Result<void> may_leave_others(PoolFacts& facts, const policy::Choice& chosen, st
     if (is_chosen) continue;
     if (facts.mode(i) != BranchMode::kReadOnly) {
       const auto space = facts.space(i);
-      if (!space) return Errno{EIO};
+      if (!space) return facts.first_error().value_or(Errno{EIO});
       if (!space->read_only) continue;
     }
     if (i == shown) return Errno{EROFS};

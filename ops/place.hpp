@@ -56,7 +56,7 @@ void demote_if_read_only(Pool& pool, Branch& branch);
 
 /// Before copies of a name go: may those stay that the action policy did not choose? Hidden ones on
 /// read-only branches may. Not the copy that users see, `shown` (EROFS: they would be told that it
-/// went), nor one whose branch could not be asked (EIO). `facts` are about the name.
+/// went), nor one whose branch could not be asked (its errno). `facts` are about the name.
 [[nodiscard]] Result<void> may_leave_others(PoolFacts& facts, const policy::Choice& chosen,
                                             std::size_t shown);
 

@@ -44,6 +44,10 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
   return {};
 }
 
+void PoolFacts::note_failure(Errno error) noexcept {
+  if (!first_error_ || *first_error_ == Errno{ESTALE}) first_error_ = error;
+}
+
 void PoolFacts::reach_anew(Branch& branch) {
   branch.let_go();
   pool_.directories.moved();
@@ -54,7 +58,7 @@ bool PoolFacts::exists(std::size_t branch) {
   if (asked.exists == Known::kNotAsked) {
     const auto looked = look(branch, asked);
     asked.exists = looked ? Known::kYes : Known::kNo;
-    if (!looked && !means_absent(looked.error()) && !first_error_) first_error_ = looked.error();
+    if (!looked && !means_absent(looked.error())) note_failure(looked.error());
     if (!looked && looked.error() == Errno{EIO}) reach_anew(set_[branch]);
   }
   return asked.exists == Known::kYes;
@@ -78,7 +82,10 @@ std::optional<policy::Space> PoolFacts::space(std::size_t branch) {
     }
     const auto stat = open_with_relief(pool_, [&] { return set_[branch].statfs(); });
     asked.space_known = Known::kNo;
-    if (stat) note_space(*stat, asked);
+    if (stat)
+      note_space(*stat, asked);
+    else
+      note_failure(stat.error());
   }
   if (asked.space_known == Known::kNo) return std::nullopt;
   return asked.space;

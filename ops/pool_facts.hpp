@@ -49,7 +49,8 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] Result<void> reach_now(std::size_t branch);
   /// Where exists() said yes: the attributes of `name`. Without a name there are none.
   [[nodiscard]] const FileStat& stat(std::size_t branch) { return record(branch).stat; }
-  /// The first failure of exists() that does not mean absence (EIO, EACCES, EMFILE, ESTALE…).
+  /// The first failure of exists() or space() that does not mean absence (EIO, EACCES, EMFILE…);
+  /// ESTALE, a branch whose disk is gone, only where nothing else failed.
   [[nodiscard]] const std::optional<Errno>& first_error() const noexcept { return first_error_; }
 
  private:
@@ -71,6 +72,7 @@ class PoolFacts final : public policy::Facts {
     return branch < kInline ? inline_[branch] : rest_[branch - kInline];
   }
   static void note_space(const FsStat& stat, Record& into) noexcept;
+  void note_failure(Errno error) noexcept;
   /// A broken disk that was unmounted meanwhile answers EIO for as long as it is held on to.
   void reach_anew(Branch& branch);
   [[nodiscard]] Result<void> look(std::size_t branch, Record& into);

@@ -161,7 +161,7 @@ class Renaming {
   /// is replaced come last: they cannot be taken back.
   Result<std::vector<Step>> plan() {
     const policy::Choice targets = pool_.settings.action->choose(old_, pool_.random);
-    if (targets.empty()) return refusal_errno(targets.refusal());
+    if (targets.empty()) return unanswered(old_).value_or(refusal_errno(targets.refusal()));
     std::vector<Step> steps;
     for (const bool replacing : {false, true})
       for (std::size_t i = 0; i < targets.size(); ++i)

@@ -175,3 +175,22 @@ TEST_CASE("a branch that answers EIO is reached anew the next time") {
   fs::create_directory(p.path(0));
   CHECK(ask() == Errno{ESTALE});
 }
+
+TEST_CASE("a failure is told, of asking for room too, and not hidden by a disk that is gone") {
+  SmallPool p({"RW", "RW", "RW"});
+  const auto set = p.pool.branches.snapshot();
+  const auto below = [&](std::size_t branch) { return p.path(branch).string(); };
+  p.faults.fail({Call::kOpenDirectory, 1, 1, below(0)}, ESTALE);
+  p.faults.fail({Call::kOpenDirectory, 1, 1, below(1)}, EIO);
+  p.faults.fail({Call::kOpenDirectory, 1, 1, below(2)}, EACCES);
+  PoolFacts facts(p.pool, *set, "d");
+  for (const std::size_t i : {0U, 1U, 2U}) CHECK_FALSE(facts.exists(i));
+  CHECK(facts.first_error() == Errno{EIO});
+
+  p.faults.reset();
+  p.faults.fail({Call::kStatfs, 1, 1, below(1)}, EIO);
+  PoolFacts room(p.pool, *set, "");
+  CHECK(room.space(0).has_value());
+  CHECK_FALSE(room.space(1).has_value());
+  CHECK(room.first_error() == Errno{EIO});
+}
