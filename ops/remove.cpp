@@ -16,7 +16,8 @@ Result<void> not_there(Pool& pool, const Context& context, Errno error) {
 }
 
 /// Hidden copies on branches that the action policy leaves out (read-only ones) stay, and the name
-/// with them.
+/// with them. While a branch cannot be asked nothing is removed: it may hold a copy, which would
+/// come back as the file that users removed.
 Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::string_view path,
                         Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
@@ -25,6 +26,7 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
   if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
   const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
   if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
+  if (const auto failed = unanswered(facts)) return *failed;
   if (targets.empty()) return refusal_errno(targets.refusal());
   for (std::size_t i = 0; i < targets.size(); ++i)
     if (const auto reached = facts.reach_now(targets[i]); !reached) return reached;
@@ -36,12 +38,8 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
   if (known && !node.directory) {
     std::size_t own = 0;
     while (own < set->size() && (*set)[own].id() != node.location.branch) ++own;
-    if (own < set->size() && !facts.exists(own)) {
-      // Its branch may still hold it, and show it again later.
-      if (const auto failed = unanswered(facts)) return *failed;
-    } else if (own < set->size() && facts.stat(own).id == node.location.file) {
+    if (own < set->size() && facts.exists(own) && facts.stat(own).id == node.location.file)
       victim = pin_victim(pool, facts.directory(own).fd(), name.c_str(), node.location.file);
-    }
   }
 
   std::optional<Errno> failure;
