@@ -64,20 +64,23 @@ class Change {
       if (const auto done = backing.truncate(writable, *request_.size); !done) return done;
       size_changed_ = true;
     }
-    if (request_.atime || request_.mtime)
-      return backing.set_times(fd_, TimesChange{request_.atime, request_.mtime});
+    if (request_.atime || request_.mtime) {
+      const auto done = backing.set_times(fd_, TimesChange{request_.atime, request_.mtime});
+      times_changed_ = done.has_value();
+      return done;
+    }
     return {};
   }
 
   void undo(int writable) noexcept {
     Backing& backing = pool_.backing;
-    if (size_changed_ && *request_.size >= before_.size) {
-      (void)backing.truncate(writable, before_.size);
+    const bool regrown = size_changed_ && *request_.size >= before_.size;
+    if (regrown) (void)backing.truncate(writable, before_.size);
+    if (regrown || times_changed_)
       (void)backing.set_times(
           fd_,
           TimesChange{proto::TimeChange{false, before_.atime.seconds, before_.atime.nanoseconds},
                       proto::TimeChange{false, before_.mtime.seconds, before_.mtime.nanoseconds}});
-    }
     if (owner_changed_) (void)backing.chown(fd_, before_.uid, before_.gid);
     if ((owner_changed_ || mode_changed_) && !before_.is_symlink())
       (void)backing.chmod(fd_, before_.mode & kPermissionBits);
@@ -91,6 +94,7 @@ class Change {
   bool owner_changed_ = false;
   bool mode_changed_ = false;
   bool size_changed_ = false;
+  bool times_changed_ = false;
 };
 
 Result<void> change_by_node(Pool& pool, const Context& context,
