@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
@@ -46,7 +47,8 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
   if (!fd && fd.error() == Errno{EPERM} && (request.flags & O_APPEND) != 0)
     fd = open_with_relief(pool, [&] { return pool.backing.reopen(file->fd(), flags | O_APPEND); });
   if (!fd) return fd.error();
-  if (request.kill_suidgid && (flags & O_TRUNC) != 0)
+  const bool has_set_ids = (file->stat.mode & (S_ISUID | S_ISGID)) != 0;
+  if (request.kill_suidgid && has_set_ids && (flags & O_TRUNC) != 0)
     if (const auto cleared = clear_set_ids(pool, fd->get()); !cleared) return cleared.error();
   return add_file_handle(pool, context.node, std::move(*fd), Location{file->branch, file->stat.id},
                          request.flags);
