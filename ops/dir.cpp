@@ -288,7 +288,11 @@ template <class Out>
 Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
                       std::uint64_t offset, std::size_t size, Out& out) {
   const int fd = handle.fd.get();
-  if (const auto at = pool.backing.seek(fd, offset, SEEK_SET); !at) return at.error();
+  if (const auto at = pool.backing.seek(fd, offset, SEEK_SET); !at) {
+    // ext4 knows no offset in a directory any more that was removed: that is its end.
+    const auto stat = pool.backing.stat(fd);
+    return stat && stat->nlink == 0 ? Result<void>() : at.error();
+  }
   const auto look = [&](const char* name) -> Result<Seen> {
     const auto stat = pool.backing.stat_at(fd, name);
     if (!stat) return stat.error();

@@ -498,4 +498,24 @@ TEST_CASE("a directory that is renamed while it is read is read on") {
   CHECK(all_from(pool, handle, first.back().cookie, 1024).size() == 202 - first.size());
 }
 
+TEST_CASE(
+    "a directory that was removed ends where it was read to, whatever its offsets mean by now") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  for (const char* name : {"d/a", "d/b", "d/c"}) pool.file(0, name);
+  auto opened = pool.fs().opendir(pool.as(pool.walk("d")), {});
+  REQUIRE(opened.has_value());
+  const HandleId handle = pool.keep(*opened, true);
+  const auto part = pool.readdir(handle, 0, 64);
+  REQUIRE_FALSE(part.empty());
+  std::vector<std::byte> buffer(4096);
+  proto::DirentPacker out(buffer);
+  faults->fail({test::Call::kSeek, 1, 2}, EINVAL);
+  CHECK(pool.fs().readdir(pool.as(kRootNode), {handle, part.back().cookie, 4096}, out).error() ==
+        Errno{EINVAL});
+  std::filesystem::remove_all(pool.branch(0) / "d");
+  CHECK(pool.fs().readdir(pool.as(kRootNode), {handle, part.back().cookie, 4096}, out).has_value());
+  CHECK(out.entries() == 0);
+}
+
 }  // namespace bough::test
