@@ -71,6 +71,7 @@ void FaultyBacking::reset() {
   rules_.clear();
   counts_.fill(0);
   failures_ = 0;
+  last_failed_.reset();
 }
 
 std::uint64_t FaultyBacking::calls(Call call) const {
@@ -81,6 +82,11 @@ std::uint64_t FaultyBacking::calls(Call call) const {
 std::uint64_t FaultyBacking::failures() const {
   const std::lock_guard lock(mutex_);
   return failures_;
+}
+
+std::optional<Call> FaultyBacking::last_failed() const {
+  const std::lock_guard lock(mutex_);
+  return last_failed_;
 }
 
 FaultyBacking::Verdict FaultyBacking::enter(Call call, int fd, const std::string* path) {
@@ -104,6 +110,7 @@ FaultyBacking::Verdict FaultyBacking::enter(Call call, int fd, const std::string
       if (rule.error && !verdict.error) {
         verdict.error = Errno{*rule.error};
         ++failures_;
+        last_failed_ = call;
       }
     }
   }

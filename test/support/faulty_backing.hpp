@@ -87,6 +87,8 @@ class FaultyBacking final : public ops::Backing {
   [[nodiscard]] std::uint64_t calls(Call call) const;
   /// How many calls the rules made fail.
   [[nodiscard]] std::uint64_t failures() const;
+  /// What the last call was that the rules made fail.
+  [[nodiscard]] std::optional<Call> last_failed() const;
 
   ops::Result<ops::Fd> open_root(const std::string& path) override;
   ops::Result<ops::Fd> open_directory(int root, std::string_view path, int flags,
@@ -159,6 +161,7 @@ class FaultyBacking final : public ops::Backing {
   std::vector<Rule> rules_;
   std::array<std::uint64_t, static_cast<std::size_t>(Call::kAny) + 1> counts_{};
   std::uint64_t failures_ = 0;
+  std::optional<Call> last_failed_;
 };
 
 }  // namespace bough::test
