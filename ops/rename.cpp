@@ -229,8 +229,10 @@ class Renaming {
       const auto moved = move_on(step);
       *acted_ = *acted_ || moved;
       if (moved) continue;
+      bool all_back = true;
       while (done-- > 0)
-        if (!has_new(steps[done].branch)) take_back(steps[done]);
+        all_back = !has_new(steps[done].branch) && take_back(steps[done]) && all_back;
+      if (all_back) *acted_ = false;
       return moved;
     }
     return {};
@@ -247,12 +249,14 @@ class Renaming {
     // Not every file system knows how.
     return !moved && moved.error() == Errno{EINVAL} ? rename(0) : moved;
   }
-  void take_back(const Step& step) {
+  /// False: the copy of this branch stays under the new name.
+  bool take_back(const Step& step) {
     const auto back = pool_.backing.rename_at(step.new_parent, new_name(), old_parent(step.branch),
                                               old_name(), kNoReplace);
-    if (!back && back.error() == Errno{EINVAL})
-      (void)pool_.backing.rename_at(step.new_parent, new_name(), old_parent(step.branch),
-                                    old_name(), 0);
+    if (back || back.error() != Errno{EINVAL}) return back.has_value();
+    return pool_.backing
+        .rename_at(step.new_parent, new_name(), old_parent(step.branch), old_name(), 0)
+        .has_value();
   }
 
   /// Copies of the new name on branches that nothing moved on. One that would still hide what moved

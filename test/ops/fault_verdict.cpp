@@ -34,9 +34,6 @@ constexpr std::array kMappings{
               return f.error == ESTALE && f.scenario.name.find("EXCHANGE") != std::string::npos;
             },
             EXDEV},
-    Mapping{"the new name turns up on a disk that was gone, when others have moved already",
-            [](const Fault& f) { return f.error == ESTALE && moves_over(f) && several(f); },
-            EEXIST},
 };
 
 /// What the branches may look like beside "all done" after a success, and beside "as before" after
