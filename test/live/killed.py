@@ -1,8 +1,10 @@
-"""Processes that are killed: clients in the middle of every operation, and the daemon before it answered
-the kernel's first request."""
+"""Processes that are killed: clients in the middle of every operation, the daemon before it answered the
+kernel's first request, and under sqlite and git."""
 
 import json
 import os
+import pathlib
+import random
 import signal
 import subprocess
 import time
@@ -85,6 +87,77 @@ class Daemon(sandbox.LiveCase):
             if waited > 4:
                 break
         self.assertGreater(waited, 4)
+
+
+class Applications(sandbox.LiveCase):
+    """The daemon is killed while sqlite or git works in its pool. Nothing that they were told is done may be
+    missing afterwards: the branches' file systems live on."""
+    tools = ("mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "sqlite3", "git")
+    deadline = 120
+
+    def setUp(self):
+        super().setUp()
+        self.served = self.pool(self.three_branches(), modes.Root(), ["minfreespace=1M"])
+        self.random = random.Random(3)
+
+    def kill_under(self, argv):
+        """Runs the command, which ends with a file to tell what it did, and kills the daemon under it; mounts anew."""
+        pathlib.Path(argv[-1]).touch()
+        before = os.stat(argv[-1]).st_mtime_ns
+        with subprocess.Popen(argv, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as client:
+            self.eventually(lambda: os.stat(argv[-1]).st_mtime_ns != before, 20, "something done")
+            time.sleep(self.random.uniform(0, 0.5))
+            self.assertIsNone(client.poll(), "it ended by itself")
+            self.served.process.kill()
+            self.served.process.wait()
+            self.assertNotEqual(client.wait(30), 0)
+        # for a second the dead pool may still answer from the kernel's memory
+        self.command(["umount", "-l", self.served.mountpoint])
+        self.served.start()
+
+    def test_sqlite(self):
+        base, told = self.served.mountpoint + "/base", self.directory("told") + "/rows"
+        for turn in range(20 if self.long_form else 4):
+            journal = ("delete", "wal")[turn % 2]
+            self.kill_under(self.script("sqlite_adder.py", base, journal, told))
+            with open(told, "rb") as file:
+                rows = int(file.read() or 0)
+            said = self.served.run(["sqlite3", base, "PRAGMA integrity_check; SELECT count(*), max(number) + 1 FROM t "
+                                    "WHERE length(data) = 9000;"])
+            self.assertIn(said, (f"ok\n{rows}|{rows}\n", f"ok\n{rows + 1}|{rows + 1}\n"))
+        self.assertGreater(rows, 20)
+        self.assertEqual(self.served.unmount(), 0, self.served.said())
+
+    def test_git(self):
+        told = self.directory("told") + "/commits"
+        script = """
+            cd "$0"
+            export HOME=$PWD GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org
+            export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
+            test -d r || git init -q -b main r
+            cd r
+            while true; do
+                head -c 3000 /dev/urandom > file-$(date +%N)
+                git add .
+                git commit -q -m more
+                git rev-parse HEAD >> "$1"
+                test $(($(wc -l < "$1") % 7)) -ne 0 || git gc -q
+            done
+            """
+        for _ in range(20 if self.long_form else 4):
+            self.kill_under(["sh", "-euc", script, self.served.mountpoint, told])
+            said = self.served.shell("""
+                cd r
+                find .git -name '*.lock' -delete
+                git fsck --full
+                for commit in $(cat "$1"); do git cat-file -e $commit; done
+                git merge-base --is-ancestor "$(tail -n 1 "$1")" HEAD
+                git reset -q --hard
+                git rev-list --count HEAD
+                """, told)
+        self.assertGreater(int(said.split()[-1]), 10)
+        self.assertEqual(self.served.unmount(), 0, self.served.said())
 
 
 class Inside(sandbox.LiveCase):
