@@ -19,12 +19,16 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// While requests come. A worker whose handler lasts from one tick to the next counts as caught.
+/// While somebody may be caught: a worker whose handler lasts from one tick to the next is.
 constexpr milliseconds kTick{2};
-/// Ticks without a change before the supervisor sleeps without a tick.
-constexpr unsigned kQuietTicks = 16;
-/// Ticks over which somebody was always free before one worker is parked.
-constexpr unsigned kWindowTicks = 32;
+/// While requests come and workers are free. Each tick wakes a core that was idle, and the
+/// scheduler may then part a client from the worker that it shares its core with, which costs both
+/// more than the request (two to four times the time of a look-up in a virtual machine).
+constexpr milliseconds kCalmTick{32};
+/// Without a change, before the supervisor sleeps without a tick.
+constexpr milliseconds kQuiet{32};
+/// Over which somebody was always free before one worker is parked.
+constexpr milliseconds kWindow{64};
 /// Without a request for so long, the file system lets go of what an idle pool need not hold.
 constexpr milliseconds kIdle{2000};
 /// While no worker can be started that is needed.
@@ -108,8 +112,8 @@ Crew::Sample Crew::sample() {
 void Crew::supervise(const std::function<bool()>& done, std::optional<milliseconds> nap) {
   auto changed_at = steady_clock::now();
   while (ended() == 0 && !done()) {
-    if (quiet_ticks_ < kQuietTicks) {
-      state_.bell.wait(kTick);
+    if (!quiet_) {
+      state_.bell.wait(watchful_ ? kTick : kCalmTick);
     } else {
       state_.supervisor_sleeps.store(true, std::memory_order_seq_cst);
       const Sample last = sample();
@@ -122,20 +126,21 @@ void Crew::supervise(const std::function<bool()>& done, std::optional<millisecon
                                                                             steady_clock::now()));
         state_.bell.wait(sleep);
       } else {
-        quiet_ticks_ = 0;
+        quiet_ = false;
         changed_at = steady_clock::now();
         idle_told_ = false;
       }
       state_.supervisor_sleeps.store(false, std::memory_order_seq_cst);
+      watchful_ = false;
     }
     rest_those_who_left();
     const Sample now = sample();
     if (now.changed) {
-      quiet_ticks_ = 0;
+      quiet_ = false;
       changed_at = steady_clock::now();
       idle_told_ = false;
-    } else if (quiet_ticks_ < kQuietTicks) {
-      ++quiet_ticks_;
+    } else if (!quiet_) {
+      quiet_ = steady_clock::now() - changed_at >= kQuiet;
     } else if (!idle_told_ && steady_clock::now() - changed_at >= kIdle) {
       idle_told_ = true;
       go_idle();
@@ -147,11 +152,13 @@ void Crew::supervise(const std::function<bool()>& done, std::optional<millisecon
 void Crew::tick(const Sample& now) {
   const unsigned armed = armed_.load();
   if (now.free > 0) short_of_workers_ = false;
+  // Nobody was free at this moment: with luck only at this moment.
+  watchful_ = now.stuck > 0 || (now.free == 0 && !watchful_);
   // Caught means asleep in a branch: a worker that merely waits for a processor would only get
   // company that waits with it.
   if (now.free == 0 && now.stuck == armed && all_blocked()) {
     arm_one();
-    window_ticks_ = 0;
+    begin_window();
     return;
   }
   const bool ready = connection_->backlog.ready();
@@ -164,13 +171,18 @@ void Crew::tick(const Sample& now) {
   const bool piling_up = now.served >= 8 && now.immediate * 2 > now.served;
   if (piling_up && armed < threads_ && (armed < cores_ || (now.free == 0 && all_blocked()))) {
     arm_one();
-    window_ticks_ = 0;
+    begin_window();
     return;
   }
-  window_free_ = window_ticks_ == 0 ? now.free : std::min(window_free_, now.free);
-  if (++window_ticks_ < kWindowTicks) return;
-  window_ticks_ = 0;
+  window_free_ = std::min(window_free_, now.free);
+  if (steady_clock::now() - window_since_ < kWindow) return;
   if (window_free_ > 0) park_one();
+  begin_window();
+}
+
+void Crew::begin_window() noexcept {
+  window_since_ = steady_clock::now();
+  window_free_ = threads_;
 }
 
 bool Crew::all_blocked() const noexcept {

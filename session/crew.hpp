@@ -62,6 +62,7 @@ class Crew {
 
   [[nodiscard]] Sample sample();
   void tick(const Sample& now);
+  void begin_window() noexcept;
   void arm_one();
   void arm_control();
   bool park_one();
@@ -95,8 +96,9 @@ class Crew {
 
   std::vector<std::uint64_t> seen_;
   std::uint64_t seen_immediate_ = 0;
-  unsigned quiet_ticks_ = 0;
-  unsigned window_ticks_ = 0;
+  bool quiet_ = false;
+  bool watchful_ = false;
+  std::chrono::steady_clock::time_point window_since_;
   unsigned window_free_ = 0;
   bool idle_told_ = false;
 };
