@@ -35,6 +35,7 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
                                            : pool.nodes.count_file(
                                                  parent, name, Location{branch.id(), stat.id}, ino);
   if (!counted) return Errno{ESTALE};
+  pool.free_names.found(parent, name);
   proto::EntryReply reply;
   reply.claim = proto::LookupClaim(pool.owner, counted->node);
   reply.entry.node = counted->node;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -12,13 +13,21 @@ namespace bough::ops {
 
 /// Names that a LOOKUP has just found on no branch. The kernel asks so right before each request
 /// that makes a name, and holds the directory still in between (its i_rwsem), so that every branch
-/// need not be asked once more. Any thread; the lock is held for a comparison.
+/// need not be asked once more. Whether a name that it knows is still good, it asks without holding
+/// anything: the name may be made while that LOOKUP runs. Any thread; the lock is held for a
+/// comparison.
 class FreeNames {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// LOOKUP found that no branch has the name.
-  void note(proto::NodeId parent, std::string_view name) noexcept;
+  /// To be taken before the branches are asked for the name that is then noted.
+  [[nodiscard]] std::uint32_t changes(proto::NodeId parent, std::string_view name) noexcept {
+    return slot(parent, name).changes.load();
+  }
+  /// LOOKUP found that no branch has the name. Not noted if it was found() since `changes`.
+  void note(proto::NodeId parent, std::string_view name, std::uint32_t changes) noexcept;
+  /// A branch has the name: a request saw it there, or made it.
+  void found(proto::NodeId parent, std::string_view name) noexcept;
   /// Whether the name was free a moment ago. True once only: the caller is about to use it.
   [[nodiscard]] bool take(proto::NodeId parent, std::string_view name) noexcept;
 
@@ -28,6 +37,8 @@ class FreeNames {
     std::uint8_t size = 0;
     std::array<char, 255> name;
     Clock::time_point since;
+    /// How often a name was found() that belongs here.
+    std::atomic<std::uint32_t> changes{0};
   };
   static constexpr std::size_t kSlots = 32;
   /// A client that was not scheduled for longer has its name looked for again.

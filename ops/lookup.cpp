@@ -49,13 +49,14 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
+  const std::uint32_t changes = pool.free_names.changes(context.node, name.view());
   const auto copy = find_copy(pool, path.view(), name);
   if (copy) {
     note_branch(context, copy->branch());
     return make_entry(pool, context.node, name.view(), copy->branch(), copy->stat);
   }
   if (copy.error() != Errno{ENOENT}) return copy.error();
-  pool.free_names.note(context.node, name.view());
+  pool.free_names.note(context.node, name.view(), changes);
   if (pool.settings.negative_valid.count() > 0) return negative(pool.settings);
   return copy.error();
 }

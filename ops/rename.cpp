@@ -127,7 +127,9 @@ class Renaming {
     auto steps = plan();
     if (!steps) return steps.error();
     std::shared_ptr<Fd> victim = pin_replaced();
-    if (const auto moved = move_all(*steps); !moved) return moved;
+    const auto moved = move_all(*steps);
+    pool_.free_names.found(request_.new_parent, request_.new_name.view());
+    if (!moved) return moved;
     const auto cleared = remove_hiding_copies(*steps);
     move_edge(*steps, std::move(victim));
     note_branch(context_, (*set_)[steps->front().branch]);

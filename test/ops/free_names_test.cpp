@@ -28,21 +28,29 @@ int errno_of(const Reply& reply) {
 
 TEST_CASE("free names: this name in this directory, once, and for a moment only") {
   ops::FreeNames names;
-  names.note(kRootNode, "a");
+  names.note(kRootNode, "a", names.changes(kRootNode, "a"));
   CHECK_FALSE(names.take(kRootNode, "b"));
   CHECK_FALSE(names.take(NodeId{2}, "a"));
   CHECK(names.take(kRootNode, "a"));
   CHECK_FALSE(names.take(kRootNode, "a"));
 
-  names.note(kRootNode, "a");
+  names.note(kRootNode, "a", names.changes(kRootNode, "a"));
   std::this_thread::sleep_for(25ms);
   CHECK_FALSE(names.take(kRootNode, "a"));
 
   const std::string longest(255, 'x');
-  names.note(kRootNode, longest);
+  names.note(kRootNode, longest, names.changes(kRootNode, longest));
   CHECK(names.take(kRootNode, longest));
-  names.note(kRootNode, std::string(256, 'x'));
-  CHECK_FALSE(names.take(kRootNode, std::string(256, 'x')));
+  const std::string too_long(256, 'x');
+  names.note(kRootNode, too_long, names.changes(kRootNode, too_long));
+  CHECK_FALSE(names.take(kRootNode, too_long));
+
+  const auto before = names.changes(kRootNode, "a");
+  names.note(kRootNode, "a", before);
+  names.found(kRootNode, "a");
+  CHECK_FALSE(names.take(kRootNode, "a"));
+  names.note(kRootNode, "a", before);
+  CHECK_FALSE(names.take(kRootNode, "a"));
 }
 
 TEST_CASE("free names: what LOOKUP did not find is not looked for again") {
@@ -92,4 +100,36 @@ TEST_CASE("free names: a rename onto what came after the look-up takes nothing a
                                   {kRootNode, pool.name("old"), pool.name("new"), 0})) == EISDIR);
   CHECK(pool.text(0, "old") == "old");
   CHECK(pool.text(0, "new/f") == "text");
+}
+
+TEST_CASE("free names: a slow LOOKUP does not call free what was made meanwhile") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW", "RW"}, with_faults(faults), [](ops::Settings& settings) {
+    settings.entry_valid = std::chrono::nanoseconds(0);
+  });
+  pool.file(1, "old", "old");
+  CHECK(errno_of(pool.lookup(kRootNode, "old")) == 0);
+  // The kernel asks for a name that it knows already without holding the directory still.
+  faults->before({Call::kStatAt, 3, 1, {}}, [&] {
+    pool.file(0, "new", "new");
+    CHECK(errno_of(pool.lookup(kRootNode, "new")) == 0);
+  });
+  CHECK(errno_of(pool.lookup(kRootNode, "new")) == ENOENT);
+  CHECK(errno_of(pool.fs().rename(pool.as(kRootNode),
+                                  {kRootNode, pool.name("old"), pool.name("new"), 0})) == 0);
+  CHECK_FALSE(pool.exists(0, "new"));
+  CHECK(pool.text(1, "new") == "old");
+}
+
+TEST_CASE("free names: what a later LOOKUP found is not free") {
+  PoolFixture pool({"RW", "RW"});
+  pool.file(1, "old", "old");
+  CHECK(errno_of(pool.lookup(kRootNode, "old")) == 0);
+  CHECK(errno_of(pool.lookup(kRootNode, "new")) == ENOENT);
+  pool.file(0, "new", "new");
+  CHECK(errno_of(pool.lookup(kRootNode, "new")) == 0);
+  CHECK(errno_of(pool.fs().rename(pool.as(kRootNode),
+                                  {kRootNode, pool.name("old"), pool.name("new"), 0})) == 0);
+  CHECK_FALSE(pool.exists(0, "new"));
+  CHECK(pool.text(1, "new") == "old");
 }
