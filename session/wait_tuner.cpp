@@ -5,10 +5,12 @@
 
 namespace bough::session {
 
-void WaitTuner::waited(Clock::duration time) noexcept {
-  if (time > kIdle) return;
-  sum_ += std::chrono::nanoseconds(std::min<Clock::duration>(time, kMost)).count();
-  if (++count_ < kRound) return;
+void WaitTuner::waited(Clock::duration time, bool slept) noexcept {
+  if (slept && time > kIdle) return;
+  const Clock::duration most = slept ? Clock::duration(kMost) : Clock::duration(kIdle);
+  sum_ += std::chrono::nanoseconds(std::min(time, most)).count();
+  constexpr std::int64_t kEnough = kRound * std::chrono::nanoseconds(kMost).count();
+  if (++count_ < kRound && sum_ < kEnough) return;
   count_ = 0;
   finish_round(std::exchange(sum_, 0) / kRound);
 }

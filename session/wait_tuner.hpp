@@ -25,15 +25,17 @@ class WaitTuner {
 
   /// The way for now.
   [[nodiscard]] Wait way() const noexcept { return static_cast<Wait>(probing_ ? probe_ : home_); }
-  /// A wait that began right after an answer brought a message.
-  void waited(Clock::duration time) noexcept;
+  /// A wait that began right after an answer brought a message. One that ended without sleep may
+  /// have been long because others took the core that was left to the client.
+  void waited(Clock::duration time, bool slept) noexcept;
 
  private:
   /// Messages by which a way is judged.
   static constexpr unsigned kRound = 32;
   static constexpr unsigned kFirstProbe = 4;
   static constexpr unsigned kLastProbe = 128;
-  /// More than any way of waiting costs: the client has other things to do, or a processor lacks.
+  /// More than sleeping costs: the client has other things to do, or a processor lacks. A round
+  /// with so much for each message is over at once.
   static constexpr std::chrono::microseconds kMost{400};
   static constexpr std::chrono::milliseconds kIdle{20};
 

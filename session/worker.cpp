@@ -223,7 +223,7 @@ void Worker::drain() {
     if (got) {
       const bool company = is_company();
       if (waiting_since_)
-        end_wait();
+        end_wait(looks == 0);
       else if (served && company)
         immediate_.fetch_add(1, std::memory_order_relaxed);
       failures_ = 0;
@@ -297,8 +297,8 @@ bool Worker::look_again(unsigned looks) noexcept {
   return true;
 }
 
-void Worker::end_wait() noexcept {
-  tuner_.waited(WaitTuner::Clock::now() - *waiting_since_);
+void Worker::end_wait(bool slept) noexcept {
+  tuner_.waited(WaitTuner::Clock::now() - *waiting_since_, slept);
   waiting_since_.reset();
   if (spinning_) counters_.add(Figure::kSpinHits);
   stop_spinning();

@@ -109,7 +109,7 @@ class Worker {
   bool is_company() noexcept;
   /// Nothing was there to read, `looks` times since the last message: whether to look again.
   [[nodiscard]] bool look_again(unsigned looks) noexcept;
-  void end_wait() noexcept;
+  void end_wait(bool slept) noexcept;
   void stop_spinning() noexcept;
   void read_failed(int error) noexcept;
 

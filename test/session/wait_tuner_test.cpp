@@ -19,7 +19,7 @@ std::map<Wait, int> use(WaitTuner& tuner, const Times& times, int messages) {
   for (int i = 0; i < messages; ++i) {
     const Wait way = tuner.way();
     ++used[way];
-    tuner.waited(times.at(way));
+    tuner.waited(times.at(way), way == Wait::kSleep);
   }
   return used;
 }
@@ -60,6 +60,13 @@ TEST_CASE("wait tuner: nobody spins on a single core") {
 TEST_CASE("wait tuner: a client that has nothing to ask says nothing about the ways") {
   WaitTuner tuner(true);
   const Wait way = tuner.way();
-  for (int i = 0; i < 10000; ++i) tuner.waited(1s);
+  for (int i = 0; i < 10000; ++i) tuner.waited(1s, true);
   CHECK(tuner.way() == way);
+}
+
+TEST_CASE("wait tuner: on a crowded machine it learns within a few messages not to yield") {
+  WaitTuner tuner(true);
+  // Many programs, each of which keeps the core for milliseconds.
+  const Times crowded{{Wait::kSleep, 30us}, {Wait::kYield, 100ms}, {Wait::kSpin, 100ms}};
+  CHECK(use(tuner, crowded, 1000)[Wait::kSleep] > 980);
 }
