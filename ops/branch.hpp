@@ -73,7 +73,8 @@ class Branch {
   [[nodiscard]] std::optional<FsStat> recent_statfs() const;
   /// Much room may have been taken at once: what statfs() last said counts no more.
   void forget_statfs() noexcept;
-  /// Whether close(2) of a file on the branch's own file system has nothing to do or report.
+  /// Whether the branch's own file system is one of those that we know: a local one, where close(2)
+  /// of a file has nothing to do or report.
   /// (Linux: its file_operations have no flush, unlike those of network file systems, which write
   /// back.)
   [[nodiscard]] bool closes_quietly() const noexcept { return closes_quietly_; }

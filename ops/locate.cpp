@@ -291,6 +291,8 @@ Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags) {
   const auto set = pool.branches.snapshot();
   Branch* const branch = set->by_id(view.location.branch);
   if (branch == nullptr) return Errno{ESTALE};
+  // Elsewhere O_NONBLOCK may mean something.
+  if (!branch->closes_quietly()) return Errno{EOPNOTSUPP};
   OpenFile file;
   file.branch = branch->id();
   const auto stat =

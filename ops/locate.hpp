@@ -106,7 +106,7 @@ struct OpenFile {
   BranchId branch = kNoBranch;
 };
 
-/// In one step, without O_TRUNC or O_CREAT in `flags`. Any failure (ESTALE: no name leads to the
+/// In one step, on local file systems, without O_TRUNC or O_CREAT in `flags`. Any failure (ESTALE: no name leads to the
 /// file now; EAGAIN: it has a lease) only means that reach() has to be asked: O_NONBLOCK is added,
 /// against what may have come in its place.
 [[nodiscard]] Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <array>
+#include <cerrno>
 
 #include "ops/clone_path.hpp"
 #include "ops/raw_dirents.hpp"
@@ -53,6 +54,19 @@ Result<DirRef> or_exdev(Result<DirRef> reached) {
   if (!reached && (reached.error() == Errno{ENOTDIR} || reached.error() == Errno{ELOOP}))
     return Errno{EXDEV};
   return reached;
+}
+
+bool may_be_misled(Errno error) noexcept {
+  switch (error.value()) {
+    case EEXIST:
+    case EXDEV:
+    case EISDIR:
+    case ENOTEMPTY:
+    case EROFS:
+      return true;
+    default:
+      return means_absent(error);
+  }
 }
 
 void demote_if_read_only(Pool& pool, Branch& branch) {

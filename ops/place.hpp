@@ -40,6 +40,9 @@ struct Existing {
 /// stands in the way there. mv(1) and cp(1) then copy the file to another branch.
 [[nodiscard]] Result<DirRef> or_exdev(Result<DirRef> reached);
 
+/// Whether an error may come from what a directory lately was.
+[[nodiscard]] bool may_be_misled(Errno error) noexcept;
+
 /// Makes an attempt (Result<void>(Directories, bool& acted)) that looks names up in directories as
 /// they were lately. If these misled it before it changed anything, another one that looks at
 /// everything as it is now.
@@ -47,7 +50,7 @@ template <class Attempt>
 Result<void> as_lately_or_now(Attempt attempt) {
   bool acted = false;
   auto done = attempt(PoolFacts::Directories::kRecent, acted);
-  if (done || acted || !(means_absent(done.error()) || done.error() == Errno{EEXIST})) return done;
+  if (done || acted || !may_be_misled(done.error())) return done;
   return attempt(PoolFacts::Directories::kNow, acted);
 }
 

@@ -264,15 +264,27 @@ void Worker::serve(std::size_t size) {
   end();
 }
 
-/// A client's thread that was just answered may ask again before we look, and no other worker could
-/// have served that sooner. (Reading ahead and writing back, one thread has many requests.)
+/// Whether this message would have been served sooner by another worker: not one of the thread that
+/// was just answered, which may ask again before we look, nor one that nobody waits for. (Reading
+/// ahead and writing back, a thread has many requests. Threads outside of the mount's pid namespace
+/// are all 0.)
 bool Worker::is_company() noexcept {
+  using proto::abi::Opcode;
   proto::abi::InHeader header;
   std::memcpy(&header, buffers_.receive().data(), sizeof header);
-  const std::uint32_t last = std::exchange(last_client_, header.pid);
-  const auto opcode = static_cast<proto::abi::Opcode>(header.opcode);
-  return header.pid != last || opcode == proto::abi::Opcode::kRead ||
-         opcode == proto::abi::Opcode::kWrite;
+  switch (static_cast<Opcode>(header.opcode)) {
+    case Opcode::kForget:
+    case Opcode::kBatchForget:
+    case Opcode::kInterrupt:
+    case Opcode::kRelease:
+    case Opcode::kReleasedir:
+      return false;
+    case Opcode::kRead:
+    case Opcode::kWrite:
+      return true;
+    default:
+      return std::exchange(last_client_, header.pid) != header.pid || header.pid == 0;
+  }
 }
 
 bool Worker::look_again(unsigned looks) noexcept {

@@ -7,6 +7,9 @@ import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+# major and minor number
+RELEASE = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
+
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_FOLLOW = 0x400

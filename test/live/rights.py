@@ -3,10 +3,10 @@ to whom new files belong: as natively."""
 
 import json
 import os
-import re
 from pathlib import Path
 
 import calls
+import kernel
 import modes
 from parity import Comparison
 
@@ -34,11 +34,7 @@ class Rights(Comparison):
             inside = json.loads(self.command(self.script("tree.py", "--without=mtime", place)))
             inside.pop(".")
             results[-1] += [[f"tree: {path}", what] for path, what in sorted(inside.items())]
-        release = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
-        without = as_user.groups and release < (6, 3)
-        if release < (6, 1):
-            print("not compared on this kernel: O_TMPFILE, which FUSE cannot do before Linux 6.1")
-            results = [[each for each in steps if "tmpfile" not in each[0]] for steps in results]
+        without = as_user.groups and kernel.RELEASE < (6, 3)
         if without:
             print("not compared on this kernel:", *EXCEPTIONS_WITHOUT_THE_GROUP)
         self.compare(*results, *([EXCEPTIONS_WITHOUT_THE_GROUP] if without else []))
