@@ -248,6 +248,20 @@ TEST_CASE("one client that waits for each answer is one worker's, on whichever c
   CHECK(serving.figure("workers_started") == 1);
 }
 
+TEST_CASE("requests that wait are company to each other where threads have no number") {
+  if (std::thread::hardware_concurrency() < 2) return;
+  Serving serving;
+  serving.kernel.pid = 0;
+  const auto some = [&] {
+    for (int i = 0; i < 64; ++i) serving.kernel.lookup("file");
+    for (int i = 0; i < 64; ++i) REQUIRE(serving.kernel.receive());
+  };
+  CHECK(Serving::eventually([&] {
+    for (int i = 0; i < 100; ++i) some();
+    return serving.figure("workers_started") > 1;
+  }));
+}
+
 TEST_CASE("many requests at once, answered each once") {
   Serving serving;
   constexpr int kCount = 20'000;

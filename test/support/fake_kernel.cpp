@@ -97,7 +97,7 @@ void FakeKernel::send_as(std::uint64_t unique, abi::Opcode opcode, std::uint64_t
   header.opcode = static_cast<std::uint32_t>(opcode);
   header.unique = unique;
   header.nodeid = node;
-  header.pid = 4242;
+  header.pid = pid;
   std::vector<std::byte> message(header.len);
   std::memcpy(message.data(), &header, sizeof header);
   if (!body.bytes().empty())

@@ -76,6 +76,8 @@ class FakeKernel {
   void send_as(std::uint64_t unique, proto::abi::Opcode opcode, std::uint64_t node,
                const Body& body = {});
   std::uint64_t lookup(std::string_view name);
+  /// The thread that asks from now on; 0 is one outside of the mount's pid namespace.
+  std::uint32_t pid = 4242;
   void interrupt(std::uint64_t target);
   void forget(std::uint64_t node, std::uint64_t count);
 
