@@ -28,7 +28,6 @@ class Renaming {
         set_(pool.branches.snapshot()),
         new_path_(new_path),
         same_parent_(context.node == request.new_parent),
-        lately_(directories == Directories::kRecent),
         new_is_free_(new_is_free),
         old_(pool, *set_, old_path, request.old_name.c_str(), directories),
         new_(pool, *set_, new_path, request.new_name.c_str(), directories) {}
@@ -228,7 +227,8 @@ class Renaming {
   Result<void> move_all(const std::vector<Step>& steps) {
     for (std::size_t done = 0; done < steps.size(); ++done) {
       const Step& step = steps[done];
-      const auto moved = move_on(step);
+      const auto moved = pool_.backing.rename_at(old_parent(step.branch), old_name(),
+                                                 step.new_parent, new_name(), request_.flags);
       *acted_ = *acted_ || moved;
       if (moved) continue;
       bool all_back = true;
@@ -238,18 +238,6 @@ class Renaming {
       return moved;
     }
     return {};
-  }
-  /// EEXIST: what the directory lately was had nothing under the new name, and now has.
-  Result<void> move_on(const Step& step) {
-    const auto rename = [&](std::uint32_t flags) {
-      return pool_.backing.rename_at(old_parent(step.branch), old_name(), step.new_parent,
-                                     new_name(), flags);
-    };
-    const bool believed_free = (lately_ || new_is_free_) && !has_new(step.branch);
-    if (request_.flags != 0 || !believed_free) return rename(request_.flags);
-    const auto moved = rename(kNoReplace);
-    // Not every file system knows how.
-    return !moved && moved.error() == Errno{EINVAL} ? rename(0) : moved;
   }
   /// False: the copy of this branch stays under the new name.
   bool take_back(const Step& step) {
@@ -300,7 +288,6 @@ class Renaming {
   const std::shared_ptr<const BranchSet> set_;
   const std::string_view new_path_;
   const bool same_parent_;
-  const bool lately_;
   const bool new_is_free_;
   bool* acted_ = nullptr;
   PoolFacts old_;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "policy/registry.hpp"
 #include "test/support/branch_tree.hpp"
@@ -350,8 +351,10 @@ class BindMount {
   static bool bind(const std::string& path) {
     return ::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) == 0;
   }
-  bool make_read_only() const {
-    return ::mount(nullptr, path_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0;
+  bool make_read_only(bool read_only = true) const {
+    unsigned long flags = MS_REMOUNT | MS_BIND;
+    if (read_only) flags |= MS_RDONLY;
+    return ::mount(nullptr, path_.c_str(), nullptr, flags, nullptr) == 0;
   }
   ~BindMount() { ::umount2(path_.c_str(), MNT_DETACH); }
 
@@ -396,6 +399,11 @@ TEST_CASE("a branch that becomes read-only is demoted and the next one taken") {
     CHECK(pool.count("demotions") == 1);
     CHECK(make(pool, pool.as(kRootNode), "later") == std::nullopt);
     CHECK(pool.count("demotions") == 1);
+    // For good, although statfs(2) has nothing against it any more.
+    REQUIRE(mount.make_read_only(false));
+    std::this_thread::sleep_for(std::chrono::milliseconds(260));
+    CHECK(make(pool, pool.as(kRootNode), "last") == std::nullopt);
+    CHECK(pool.exists(1, "last"));
     pool.fs().idle();
   }
 }
