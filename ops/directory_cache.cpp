@@ -7,7 +7,8 @@
 namespace bough::ops {
 
 DirectoryCache::Slot& DirectoryCache::slot(BranchId branch, std::string_view path) noexcept {
-  return slots_[combine_hash(hash_text(path), branch) % kSlots];
+  // One directory's copies lie side by side, so that they do not take each other's place.
+  return slots_[(hash_text(path) + branch) % kSlots];
 }
 
 std::shared_ptr<const Fd> DirectoryCache::find(BranchId branch, std::string_view path,

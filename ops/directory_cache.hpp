@@ -46,7 +46,7 @@ class DirectoryCache {
     std::uint64_t changes = 0;
     Clock::time_point since;
   };
-  static constexpr std::size_t kSlots = 128;
+  static constexpr std::size_t kSlots = 256;
   static constexpr std::size_t kLongestPath = 512;
 
   [[nodiscard]] Slot& slot(BranchId branch, std::string_view path) noexcept;
