@@ -23,7 +23,7 @@ class WaitTuner {
   /// With one core there is nothing to spin for.
   explicit WaitTuner(bool several_cores) noexcept : ways_(several_cores ? 3 : 2) {}
 
-  /// The way for now.
+  /// The way to take.
   [[nodiscard]] Wait way() const noexcept { return static_cast<Wait>(probing_ ? probe_ : home_); }
   /// A wait that began right after an answer brought a message. One that ended without sleep may
   /// have been long because others took the core that was left to the client.
