@@ -57,7 +57,7 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
   }
   if (copy.error() != Errno{ENOENT}) return copy.error();
   pool.free_names.note(context.node, name.view(), changes);
-  if (pool.settings.negative_valid.count() > 0) return negative(pool.settings);
+  if (pool.settings.negative_valid.get().count() > 0) return negative(pool.settings);
   return copy.error();
 }
 

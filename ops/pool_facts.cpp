@@ -93,7 +93,7 @@ std::optional<policy::Space> PoolFacts::space(std::size_t branch) {
 
 std::uint64_t PoolFacts::minimum_free(std::size_t branch) {
   if (const auto& own = set_[branch].min_free()) return *own;
-  if (const auto& common = pool_.settings.min_free) return *common;
+  if (const std::uint64_t common = pool_.settings.min_free; common != kMinFreeBySize) return common;
   if (!space(branch)) return 0;
   constexpr std::uint64_t kMost = std::uint64_t{4} << 30U;
   constexpr std::uint64_t kShare = 20;

@@ -68,10 +68,11 @@ std::string names_of(std::span<const policy::Policy> policies, std::string_view 
 }
 
 proto::Setting policy_row(std::string name, std::span<const policy::Policy> policies,
-                          const policy::Policy*& bound, std::string help) {
+                          proto::LiveValue<const policy::Policy*>& bound, std::string help) {
   proto::Setting row;
   row.name = std::move(name);
   row.group = kPolicyGroup;
+  row.when = proto::Setting::When::kRuntime;
   row.form = names_of(policies, "|");
   row.fallback = bound->name;
   row.help = std::move(help);
@@ -85,12 +86,13 @@ proto::Setting policy_row(std::string name, std::span<const policy::Policy> poli
   return row;
 }
 
-proto::Setting seconds_row(std::string name, std::string alias, nanoseconds& bound,
-                           std::string help) {
+proto::Setting seconds_row(std::string name, std::string alias,
+                           proto::LiveValue<nanoseconds>& bound, std::string help) {
   proto::Setting row;
   row.name = std::move(name);
   row.aliases = {std::move(alias)};
   row.group = kCacheGroup;
+  row.when = proto::Setting::When::kRuntime;
   row.form = "SECONDS";
   row.fallback = seconds_text(bound);
   row.help = std::move(help);
@@ -119,24 +121,25 @@ proto::Setting branches_row(std::string& bound) {
   return row;
 }
 
-proto::Setting min_free_row(std::optional<std::uint64_t>& bound) {
+proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
   proto::Setting row;
   row.name = "minfreespace";
   row.group = kPoolGroup;
+  row.when = proto::Setting::When::kRuntime;
   row.form = "SIZE";
   row.fallback = kAuto;
   row.help = "nothing new goes to a branch with less room; auto: 4G, or 5 % of a branch if less";
   row.set = [&bound](std::string_view text) -> std::string {
     if (text == kAuto) {
-      bound.reset();
+      bound = kMinFreeBySize;
       return {};
     }
     const auto size = parse_size(text);
-    if (!size) return "wants a size such as 500M or 4G, or auto";
-    bound = size;
+    if (!size || *size == kMinFreeBySize) return "wants a size such as 500M or 4G, or auto";
+    bound = *size;
     return {};
   };
-  row.get = [&bound] { return bound ? size_text(*bound) : std::string(kAuto); };
+  row.get = [&bound] { return bound == kMinFreeBySize ? std::string(kAuto) : size_text(bound); };
   return row;
 }
 

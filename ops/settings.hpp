@@ -2,27 +2,32 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "policy/registry.hpp"
+#include "proto/live_value.hpp"
 #include "proto/setting.hpp"
 
 namespace bough::ops {
 
-/// What the pool was told to do. Filled before the mount, then read by all threads.
+/// Of Settings::min_free: each branch's own size decides.
+inline constexpr std::uint64_t kMinFreeBySize = std::numeric_limits<std::uint64_t>::max();
+
+/// What the pool was told to do. Filled before the mount, then read by all threads; the live values
+/// may change meanwhile.
 struct Settings {
   /// As the user wrote it: path[=MODE[,MINFREE]][:path…].
   std::string branches;
-  /// Bytes; absent: the smaller of 4 GiB and 5 % of each branch.
-  std::optional<std::uint64_t> min_free;
-  const policy::Policy* create = nullptr;
-  const policy::Policy* search = nullptr;
-  const policy::Policy* action = nullptr;
-  std::chrono::nanoseconds attr_valid = std::chrono::seconds(1);
-  std::chrono::nanoseconds entry_valid = std::chrono::seconds(1);
-  std::chrono::nanoseconds negative_valid{0};
+  /// Bytes; kMinFreeBySize: the smaller of 4 GiB and 5 % of each branch.
+  proto::LiveValue<std::uint64_t> min_free{kMinFreeBySize};
+  proto::LiveValue<const policy::Policy*> create;
+  proto::LiveValue<const policy::Policy*> search;
+  proto::LiveValue<const policy::Policy*> action;
+  proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
+  proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
+  proto::LiveValue<std::chrono::nanoseconds> negative_valid;
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

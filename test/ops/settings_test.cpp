@@ -50,10 +50,10 @@ TEST_CASE("the defaults") {
   CHECK(settings.create->name == "pfrd");
   CHECK(settings.search->name == "ff");
   CHECK(settings.action->name == "epall");
-  CHECK_FALSE(settings.min_free.has_value());
-  CHECK(settings.attr_valid == 1s);
-  CHECK(settings.entry_valid == 1s);
-  CHECK(settings.negative_valid == 0s);
+  CHECK(settings.min_free == kMinFreeBySize);
+  CHECK(settings.attr_valid.get() == 1s);
+  CHECK(settings.entry_valid.get() == 1s);
+  CHECK(settings.negative_valid.get() == 0s);
 }
 
 TEST_CASE("values reach the settings, wrong ones change nothing") {
@@ -73,7 +73,7 @@ TEST_CASE("values reach the settings, wrong ones change nothing") {
   CHECK(row(table, "minfreespace").set("0").empty());
   CHECK(settings.min_free == 0);
   CHECK(row(table, "minfreespace").set("auto").empty());
-  CHECK_FALSE(settings.min_free.has_value());
+  CHECK(settings.min_free == kMinFreeBySize);
 }
 
 TEST_CASE("times are seconds with fractions") {
@@ -84,7 +84,7 @@ TEST_CASE("times are seconds with fractions") {
   const auto accepts = [&](const char* text, std::chrono::nanoseconds time, const char* shown) {
     INFO(text);
     CHECK(attr.set(text).empty());
-    CHECK(settings.attr_valid == time);
+    CHECK(settings.attr_valid.get() == time);
     CHECK(attr.get() == shown);
   };
   accepts("0", 0ns, "0");
@@ -96,12 +96,12 @@ TEST_CASE("times are seconds with fractions") {
                            "99999999999", "99999999999999999999999", "1.-5", "+1"}) {
     INFO(text);
     CHECK_FALSE(attr.set(text).empty());
-    CHECK(settings.attr_valid == 31536000s);
+    CHECK(settings.attr_valid.get() == 31536000s);
   }
   CHECK(row(table, "cache.entry").set("3").empty());
   CHECK(row(table, "cache.negative-entry").set("4").empty());
-  CHECK(settings.entry_valid == 3s);
-  CHECK(settings.negative_valid == 4s);
+  CHECK(settings.entry_valid.get() == 3s);
+  CHECK(settings.negative_valid.get() == 4s);
 }
 
 TEST_CASE("sizes") {
