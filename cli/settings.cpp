@@ -4,6 +4,8 @@
 #include <climits>
 #include <string_view>
 
+#include "proto/bool_text.hpp"
+
 namespace bough::cli {
 namespace {
 
@@ -37,21 +39,12 @@ Setting switch_row(std::string name, std::string help, bool& field) {
   row.bare = "true";
   row.help = std::move(help);
   row.set = [&field](std::string_view value) -> std::string {
-    for (const std::string_view yes : {"true", "t", "1", "on", "yes"}) {
-      if (value == yes) {
-        field = true;
-        return {};
-      }
-    }
-    for (const std::string_view no : {"false", "f", "0", "off", "no"}) {
-      if (value == no) {
-        field = false;
-        return {};
-      }
-    }
-    return "wants true or false";
+    const auto parsed = proto::parse_bool(value);
+    if (!parsed) return "wants true or false";
+    field = *parsed;
+    return {};
   };
-  row.get = [&field] { return field ? "true" : "false"; };
+  row.get = [&field] { return proto::bool_text(field); };
   return row;
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "ops/size_text.hpp"
+#include "proto/bool_text.hpp"
 
 namespace bough::ops {
 
@@ -106,6 +107,24 @@ proto::Setting seconds_row(std::string name, std::string alias,
   return row;
 }
 
+proto::Setting switch_row(std::string name, bool& bound, std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.group = kCacheGroup;
+  row.form = "BOOL";
+  row.fallback = proto::bool_text(bound);
+  row.help = std::move(help);
+  row.bare = "true";
+  row.set = [&bound](std::string_view text) -> std::string {
+    const auto parsed = proto::parse_bool(text);
+    if (!parsed) return "wants true or false";
+    bound = *parsed;
+    return {};
+  };
+  row.get = [&bound] { return proto::bool_text(bound); };
+  return row;
+}
+
 proto::Setting branches_row(std::string& bound) {
   proto::Setting row;
   row.name = "branches";
@@ -161,6 +180,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                               "how long the kernel keeps names"));
   table.push_back(seconds_row("cache.negative-entry", "negative-timeout", settings.negative_valid,
                               "how long the kernel keeps that a name does not exist"));
+  table.push_back(switch_row("cache.symlinks", settings.cache_symlinks,
+                             "the kernel keeps the texts of symbolic links"));
+  table.push_back(switch_row("direct-io-allow-mmap", settings.direct_io_allow_mmap,
+                             "files open for direct I/O can be mapped shared (Linux 6.6)"));
   return table;
 }
 

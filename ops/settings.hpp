@@ -28,6 +28,10 @@ struct Settings {
   proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> negative_valid;
+  /// The kernel keeps the texts of symbolic links. What INIT agrees on corrects this and the next.
+  bool cache_symlinks = false;
+  /// A file that is open for direct I/O can be mapped shared.
+  bool direct_io_allow_mmap = true;
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

@@ -118,10 +118,15 @@ class UnionFs final : public proto::Filesystem {
           Feature::kHandleKillprivV2, Feature::kSetxattrExt, Feature::kCreateSuppGroup,
           Feature::kHasExpireOnly})
       wants.features.add(feature);
+    if (pool_.settings.cache_symlinks) wants.features.add(Feature::kCacheSymlinks);
+    if (pool_.settings.direct_io_allow_mmap) wants.features.add(Feature::kDirectIoAllowMmap);
   }
 
   void start(const proto::InitAgreement& agreement, proto::KernelPort& port) override {
     pool_.agreement = agreement;
+    pool_.settings.cache_symlinks = agreement.features.has(proto::Feature::kCacheSymlinks);
+    pool_.settings.direct_io_allow_mmap =
+        agreement.features.has(proto::Feature::kDirectIoAllowMmap);
     pool_.port = &port;
     pool_.own = pool_.backing.identity();
     pool_.may_become = can_become_others(pool_.backing, pool_.own);

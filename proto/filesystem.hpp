@@ -54,7 +54,8 @@ class Filesystem : public ClaimOwner {
   /// Before the handshake: sets in `wants` what this file system implements and its settings ask
   /// for.
   virtual void want(InitWants& wants) const = 0;
-  /// After the handshake, before any request. `port` outlives the last request.
+  /// After the handshake, before any request; settings that ask for a feature are corrected to what
+  /// was agreed, so that they read back as in force. `port` outlives the last request.
   virtual void start(const InitAgreement& agreement, KernelPort& port) = 0;
   /// On each thread that is going to call handlers, once, first.
   virtual void thread_started() = 0;

@@ -43,12 +43,12 @@ proto::InitWants session_wants(const Settings& settings, bool default_permission
   using proto::Feature;
   proto::InitWants wants;
   wants.features.add(Feature::kAbortError)
-      .add(Feature::kAsyncRead)
       .add(Feature::kAsyncDio)
       .add(Feature::kBigWrites)
       .add(Feature::kInitExt)
       .add(Feature::kMaxPages)
       .add(Feature::kParallelDirops);
+  if (settings.async_read) wants.features.add(Feature::kAsyncRead);
   wants.page_size = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
   wants.max_pages = std::min(kMaxWrite / wants.page_size, max_pages_limit());
   wants.max_write = wants.max_pages * wants.page_size;
@@ -84,11 +84,16 @@ std::size_t read_first(Device& device, std::span<std::byte> into, milliseconds p
   throw HandshakeError(why);
 }
 
+void correct(Settings& settings, const proto::InitAgreement& agreement) {
+  settings.async_read = agreement.features.has(proto::Feature::kAsyncRead);
+  settings.max_background = agreement.max_background;
+  settings.congestion_threshold = agreement.congestion_threshold;
+}
+
 }  // namespace
 
-proto::InitAgreement shake_hands(Device& device, const proto::Filesystem& fs,
-                                 const Settings& settings, const HandshakeOptions& options,
-                                 Trace* trace) {
+proto::InitAgreement shake_hands(Device& device, const proto::Filesystem& fs, Settings& settings,
+                                 const HandshakeOptions& options, Trace* trace) {
   std::vector<std::byte> message(proto::abi::kMinReadBuffer);
   message.resize(read_first(device, message, options.deadline));
 
@@ -120,6 +125,7 @@ proto::InitAgreement shake_hands(Device& device, const proto::Filesystem& fs,
   if (const auto written = device.write({&part, 1}); !written)
     throw HandshakeError("the kernel refused the answer to INIT: " +
                          proto::render(written.error()));
+  correct(settings, agreement);
   return agreement;
 }
 

@@ -27,11 +27,12 @@ struct HandshakeOptions {
   std::chrono::milliseconds deadline{10000};
 };
 
-/// Reads INIT, agrees (what `fs` wants and what the session wants) and answers it. Before any
-/// worker and any thread; `trace` may be null. Throws HandshakeError: no INIT within the deadline,
-/// a first message that is not INIT, a malformed or refused one, a connection that ended.
+/// Reads INIT, agrees (what `fs` wants and what the session wants) and answers it; `settings` are
+/// what was agreed then. Before any worker and any thread; `trace` may be null. Throws
+/// HandshakeError: no INIT within the deadline, a first message that is not INIT, a malformed or
+/// refused one, a connection that ended.
 [[nodiscard]] proto::InitAgreement shake_hands(Device& device, const proto::Filesystem& fs,
-                                               const Settings& settings,
-                                               const HandshakeOptions& options, Trace* trace);
+                                               Settings& settings, const HandshakeOptions& options,
+                                               Trace* trace);
 
 }  // namespace bough::session

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <string_view>
 
+#include "proto/bool_text.hpp"
+
 namespace bough::session {
 namespace {
 
@@ -27,6 +29,26 @@ proto::Setting number(std::string name, std::vector<std::string> aliases, std::u
   return row;
 }
 
+proto::Setting toggle(std::string name, std::vector<std::string> aliases, bool& value,
+                      std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.aliases = std::move(aliases);
+  row.group = "Connection";
+  row.form = "BOOL";
+  row.fallback = proto::bool_text(value);
+  row.help = std::move(help);
+  row.bare = "true";
+  row.set = [&value](std::string_view text) -> std::string {
+    const auto parsed = proto::parse_bool(text);
+    if (!parsed) return "wants true or false";
+    value = *parsed;
+    return {};
+  };
+  row.get = [&value] { return proto::bool_text(value); };
+  return row;
+}
+
 }  // namespace
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
@@ -39,21 +61,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                         "background requests at which readahead is left out; 0: 3/4 of "
                         "max-background"));
 
-  proto::Setting debug;
-  debug.name = "debug";
-  debug.aliases = {"d"};
-  debug.group = "Connection";
-  debug.form = "BOOL";
-  debug.fallback = "false";
-  debug.help = "print one line a request on standard error";
-  debug.bare = "true";
-  debug.set = [&settings](std::string_view text) -> std::string {
-    if (text != "true" && text != "false") return "wants true or false";
-    settings.debug = text == "true";
-    return {};
-  };
-  debug.get = [&settings] { return std::string(settings.debug ? "true" : "false"); };
-  rows.push_back(std::move(debug));
+  rows.push_back(toggle("async-read", {}, settings.async_read,
+                        "reading ahead, the kernel asks for several parts of a file at once"));
+  rows.push_back(
+      toggle("debug", {"d"}, settings.debug, "print one line a request on standard error"));
 
   proto::Setting trace;
   trace.name = "trace";

@@ -9,7 +9,8 @@
 namespace bough::session {
 
 /// What a user may choose about one connection. A plain value: read when the session starts, not
-/// watched afterwards.
+/// watched afterwards. The handshake corrects it to what the kernel agreed to, so that from then on
+/// it says what is in force.
 struct Settings {
   /// Threads that may be inside a branch call at once; one more serves FORGET and INTERRUPT when
   /// all of them are. 1 to 512.
@@ -19,6 +20,8 @@ struct Settings {
   std::uint32_t max_background = 128;
   /// 0: three quarters of max_background.
   std::uint32_t congestion_threshold = 0;
+  /// Readahead sends READs in parallel, as background requests (ASYNC_READ).
+  bool async_read = true;
   /// A trace line a request on stderr.
   bool debug = false;
   /// A trace line a request, appended to this file; empty: none.

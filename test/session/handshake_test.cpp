@@ -16,7 +16,8 @@ namespace {
 proto::InitAgreement agree_with(FakeKernel& kernel,
                                 std::chrono::milliseconds deadline = std::chrono::seconds(1)) {
   NullFilesystem fs;
-  return session::shake_hands(*kernel.device(), fs, {}, {true, deadline}, nullptr);
+  session::Settings settings;
+  return session::shake_hands(*kernel.device(), fs, settings, {true, deadline}, nullptr);
 }
 
 std::string refusal(FakeKernel& kernel) {
@@ -29,6 +30,34 @@ std::string refusal(FakeKernel& kernel) {
 }
 
 }  // namespace
+
+TEST_CASE("after the handshake the settings are what was agreed") {
+  NullFilesystem fs;
+  session::Settings settings;
+  FakeKernel willing;
+  willing.send_init();
+  static_cast<void>(session::shake_hands(*willing.device(), fs, settings, {}, nullptr));
+  CHECK(settings.async_read);
+  CHECK(settings.max_background == 128);
+  CHECK(settings.congestion_threshold == 96);
+
+  FakeKernel reluctant;
+  auto offered = FakeKernel::kOffered;
+  reluctant.send_init(45, offered.remove(proto::Feature::kAsyncRead));
+  static_cast<void>(session::shake_hands(*reluctant.device(), fs, settings, {}, nullptr));
+  CHECK_FALSE(settings.async_read);
+
+  settings = {};
+  settings.async_read = false;
+  settings.max_background = 10;
+  settings.congestion_threshold = 100;
+  FakeKernel again;
+  again.send_init();
+  const auto agreement = session::shake_hands(*again.device(), fs, settings, {}, nullptr);
+  CHECK_FALSE(agreement.features.has(proto::Feature::kAsyncRead));
+  CHECK_FALSE(settings.async_read);
+  CHECK(settings.congestion_threshold == 10);
+}
 
 TEST_CASE("the newest INIT is agreed on and answered") {
   FakeKernel kernel;
@@ -55,13 +84,7 @@ TEST_CASE("the newest INIT is agreed on and answered") {
 
 TEST_CASE("INIT of Linux 5.4 has a body of 16 bytes") {
   FakeKernel kernel;
-  struct ShortInit {
-    std::uint32_t major = 7;
-    std::uint32_t minor = 31;
-    std::uint32_t max_readahead = 131072;
-    std::uint32_t flags = 0x03fffffb;
-  };
-  kernel.send(abi::Opcode::kInit, 0, Body().add(ShortInit{}));
+  kernel.send_init(31, proto::FeatureSet(0x03fffffb));
   const auto agreement = agree_with(kernel);
   CHECK(agreement.minor == 31);
   CHECK(agreement.features.has(proto::Feature::kMaxPages));

@@ -47,7 +47,8 @@ TEST_CASE("a resumed session asks for what is unanswered") {
   FakeKernel kernel;
   NullFilesystem fs;
   kernel.send_init();
-  auto agreement = session::shake_hands(*kernel.device(), fs, {}, {}, nullptr);
+  session::Settings settings;
+  auto agreement = session::shake_hands(*kernel.device(), fs, settings, {}, nullptr);
   CHECK(kernel.receive());
   session::Session session({kernel.device(), agreement, true}, fs, {}, nullptr);
   std::thread thread([&] { session.run(); });

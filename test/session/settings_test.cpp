@@ -36,6 +36,8 @@ TEST_CASE("every row sets, shows and refuses") {
   CHECK(settings.max_background == 512);
   CHECK(row(rows, "congestion-threshold").set("100").empty());
   CHECK(settings.congestion_threshold == 100);
+  CHECK(row(rows, "async-read").set("off").empty());
+  CHECK_FALSE(settings.async_read);
   CHECK(row(rows, "debug").bare == "true");
   CHECK(row(rows, "debug").set("true").empty());
   CHECK(settings.debug);

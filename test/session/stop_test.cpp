@@ -34,7 +34,8 @@ TEST_CASE("stop() before run() is not lost") {
   FakeKernel kernel;
   NullFilesystem fs;
   kernel.send_init();
-  auto agreement = session::shake_hands(*kernel.device(), fs, {}, {}, nullptr);
+  session::Settings settings;
+  auto agreement = session::shake_hands(*kernel.device(), fs, settings, {}, nullptr);
   session::Session session({kernel.device(), agreement, false}, fs, {}, nullptr);
   session.stop();
   CHECK(session.run() == StopReason::kStopRequested);
@@ -76,7 +77,8 @@ TEST_CASE("the mount is detached on a requested stop, while workers still serve"
   FakeKernel kernel;
   NullFilesystem fs;
   kernel.send_init();
-  auto agreement = session::shake_hands(*kernel.device(), fs, {}, {}, nullptr);
+  session::Settings settings;
+  auto agreement = session::shake_hands(*kernel.device(), fs, settings, {}, nullptr);
   CHECK(kernel.receive());
   session::Session session({kernel.device(), agreement, false}, fs, {}, nullptr);
   std::atomic<bool> ready{false};

@@ -174,14 +174,34 @@ bool FakeKernel::quiet(std::chrono::milliseconds patience) {
   return !receive(patience);
 }
 
-std::uint64_t FakeKernel::send_init(std::uint32_t major, std::uint32_t minor) {
+namespace {
+
+abi::InitIn init_in(std::uint32_t major, std::uint32_t minor, proto::FeatureSet offered) {
   abi::InitIn init{};
   init.major = major;
   init.minor = minor;
   init.max_readahead = 131072;
-  init.flags = 0x73fffffb;
-  init.flags2 = 0x7fd;
-  return send(abi::Opcode::kInit, 0, Body().add(init));
+  init.flags = static_cast<std::uint32_t>(offered.bits());
+  init.flags2 = static_cast<std::uint32_t>(offered.bits() >> 32U);
+  return init;
+}
+
+}  // namespace
+
+std::uint64_t FakeKernel::send_init(std::uint32_t major, std::uint32_t minor) {
+  return send(abi::Opcode::kInit, 0, Body().add(init_in(major, minor, kOffered)));
+}
+
+std::uint64_t FakeKernel::send_init(std::uint32_t minor, proto::FeatureSet offered) {
+  constexpr std::uint32_t kFirstLong = 36;
+  if (minor >= kFirstLong)
+    return send(abi::Opcode::kInit, 0, Body().add(init_in(abi::kMajor, minor, offered)));
+  struct ShortInit {
+    std::uint32_t major, minor, max_readahead, flags;
+  };
+  const abi::InitIn whole = init_in(abi::kMajor, minor, offered);
+  return send(abi::Opcode::kInit, 0,
+              Body().add(ShortInit{whole.major, whole.minor, whole.max_readahead, whole.flags}));
 }
 
 }  // namespace bough::test

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "proto/features.hpp"
 #include "proto/kernel_abi.hpp"
 #include "session/device.hpp"
 #include "session/fd.hpp"
@@ -91,6 +92,10 @@ class FakeKernel {
 
   /// INIT as Linux 6.18 sends it.
   std::uint64_t send_init(std::uint32_t major = 7, std::uint32_t minor = 45);
+  /// INIT of another kernel: of 16 bytes without the upper half of the flags before 7.36.
+  std::uint64_t send_init(std::uint32_t minor, proto::FeatureSet offered);
+  /// What Linux 6.18 offers.
+  static constexpr proto::FeatureSet kOffered{0x7fd'73fffffb};
   /// Ends the connection, as an unmount does.
   void hang_up() { socket_.reset(); }
 
