@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/ioprio.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/fsuid.h>
@@ -519,6 +520,13 @@ class PosixBacking final : public Backing {
     return {};
   }
 
+  void drop_cache(int fd, bool written) noexcept override {
+    constexpr unsigned kWholly =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (written) (void)::sync_file_range(fd, 0, 0, kWholly);
+    (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  }
+
   Result<void> allocate(int fd, std::uint32_t mode, std::uint64_t offset,
                         std::uint64_t length) override {
     return done([&] {
@@ -553,6 +561,23 @@ class PosixBacking final : public Backing {
 
   Result<void> become(const Identity& who, bool keep_dac) override {
     return thread_ids().become(who, keep_dac);
+  }
+
+  void act_with_priority_of(std::uint32_t tid) noexcept override {
+    constexpr long kNone = -1;
+    thread_local long own = kNone;
+    thread_local long taken = kNone;
+    const auto take = [](long priority) {
+      return ::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) == 0;
+    };
+    if (tid == 0) {
+      if (taken != kNone && take(own)) taken = kNone;
+      return;
+    }
+    const long wanted = ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid);
+    if (wanted < 0 || wanted == taken) return;
+    if (own == kNone) own = ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+    if (take(wanted)) taken = wanted;
   }
 
  private:

@@ -161,6 +161,9 @@ class Backing {
   virtual Result<void> sync(int fd, bool data_only) = 0;
   /// What close(2) would report of a descriptor that stays open.
   virtual Result<void> flush(int fd) = 0;
+  /// The file's pages leave the page cache; of one that may have been written they go to the disk
+  /// first, without which they would stay.
+  virtual void drop_cache(int fd, bool written) noexcept = 0;
   virtual Result<void> allocate(int fd, std::uint32_t mode, std::uint64_t offset,
                                 std::uint64_t length) = 0;
   virtual Result<std::uint64_t> seek(int fd, std::uint64_t offset, std::uint32_t whence) = 0;
@@ -178,6 +181,9 @@ class Backing {
   /// then the DAC capabilities and CAP_MKNOD are effective again if `keep_dac` and they are
   /// permitted. EPERM: an id could not be taken; the thread is who it was before.
   virtual Result<void> become(const Identity& who, bool keep_dac) = 0;
+  /// The I/O priority (ioprio_get(2)) of the task `tid`, if it has one that can be asked for and
+  /// taken, becomes the calling thread's; 0: the thread has the one again that it began with.
+  virtual void act_with_priority_of(std::uint32_t tid) noexcept = 0;
 };
 
 enum class Openat2 : std::uint8_t {

@@ -103,7 +103,7 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
                                           int parent) {
   auto fd = open_with_relief(pool, [&] {
     return pool.backing.open_at(parent, request.name.c_str(),
-                                branch_open_flags(request.flags) & ~O_TRUNC, 0);
+                                branch_open_flags(request.flags, pool.settings.files.writeback) & ~O_TRUNC, 0);
   });
   if (!fd) return fd.error();
   const auto stat = pool.backing.stat(fd->get());
@@ -112,8 +112,8 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
   auto entry = make_entry(pool, context.node, request.name.view(), branch, *stat);
   if (!entry) return entry.error();
   reply.entry = *std::move(entry);
-  reply.open = add_file_handle(pool, reply.entry.entry.node, *std::move(fd),
-                               Location{branch.id(), stat->id}, request.flags);
+  reply.open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd), branch.id(),
+                               *stat, request.flags);
   pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
   return reply;
 }
@@ -178,7 +178,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
     return taken;
   }
 
-  const int flags = branch_open_flags(request.flags) | O_CREAT | O_EXCL;
+  const int flags = branch_open_flags(request.flags, pool.settings.files.writeback) | O_CREAT | O_EXCL;
   return make_on_chosen_branch<proto::CreateReply>(
       pool, *set, path.view(), facts, [&](Place& place) -> Result<proto::CreateReply> {
         const int parent = place.parent.fd();
@@ -193,8 +193,8 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
         auto entry = make_entry(pool, context.node, name.view(), place.branch, *stat);
         if (!entry) return entry.error();
         reply.entry = *std::move(entry);
-        reply.open = add_file_handle(pool, reply.entry.entry.node, *std::move(fd),
-                                     Location{place.branch.id(), stat->id}, request.flags);
+        reply.open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd),
+                                     place.branch.id(), *stat, request.flags);
         undo.dismiss();
         note_branch(context, place.branch);
         return reply;
@@ -212,7 +212,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
   return make_on_chosen_branch<proto::CreateReply>(
       pool, *set, path.view(), facts, [&](Place& place) -> Result<proto::CreateReply> {
         auto fd = as_caller(pool, context, request.extensions, request.umask, [&] {
-          return pool.backing.open_unnamed(place.parent.fd(), branch_open_flags(file_flags),
+          return pool.backing.open_unnamed(place.parent.fd(), branch_open_flags(file_flags, pool.settings.files.writeback),
                                            request.mode & kPermissions);
         });
         if (!fd) return fd.error();
@@ -231,8 +231,8 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
         reply.entry.entry.attr_valid = pool.settings.attr_valid;
         reply.entry.entry.attr = to_attr(*stat, counted.ino);
-        reply.open = add_file_handle(pool, counted.node, *std::move(fd),
-                                     Location{place.branch.id(), stat->id}, file_flags);
+        reply.open = add_file_handle(pool, context, counted.node, *std::move(fd),
+                                     place.branch.id(), *stat, file_flags);
         note_branch(context, place.branch);
         return reply;
       });

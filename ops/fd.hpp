@@ -20,6 +20,8 @@ class Fd {
   [[nodiscard]] int get() const noexcept { return value_; }
   explicit operator bool() const noexcept { return value_ >= 0; }
   void reset() noexcept;
+  /// The caller owns it now.
+  [[nodiscard]] int release() noexcept { return std::exchange(value_, -1); }
 
  private:
   int value_ = -1;

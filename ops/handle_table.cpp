@@ -4,6 +4,10 @@
 
 namespace bough::ops {
 
+FileHandle::~FileHandle() {
+  const Fd closed(twin.load(std::memory_order_relaxed));
+}
+
 namespace {
 
 /// An id: tag (8 bits), generation (24, never 0), index in the shard (28), shard (4). The upper

@@ -35,11 +35,18 @@ struct Handle {
 struct FileHandle final : Handle {
   FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags)
       : Handle(node_id, false), fd(std::move(descriptor)), branch(on), flags(open_flags) {}
+  ~FileHandle() override;
 
   const Fd fd;
   const BranchId branch;
   /// open(2)'s flags as the caller gave them.
   const std::uint32_t flags;
+  /// The same file for the other kind of I/O: without O_DIRECT if `fd` has it, else with it. Made
+  /// when it is first needed, see ops/file_handle. -1: not yet.
+  std::atomic<int> twin{-1};
+  /// Where the last piece of an O_DIRECT call ended that went without O_DIRECT. See ops/file_handle.
+  std::atomic<std::uint64_t> cut_at{kNotCut};
+  static constexpr std::uint64_t kNotCut = ~std::uint64_t{0};
 };
 
 struct DirHandle final : Handle {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/credentials.hpp"
+#include "ops/file_handle.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
 
@@ -35,12 +36,66 @@ CallerGuard allocate_as(Pool& pool, Owner owner) {
   return CallerGuard(pool, owner.uid, owner.gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
 }
 
-Result<std::size_t> write_all(Backing& backing, int fd, const proto::WriteRequest& request) {
-  const bool append = !request.from_cache && (request.flags & O_APPEND) != 0;
+std::uint64_t longest_read(const Pool& pool) noexcept {
+  return std::uint64_t{pool.agreement.max_pages} * pool.agreement.page_size;
+}
+
+/// proxy-ioprio. The page cache's readahead and writeback bear somebody's or nobody's id.
+void adopt_priority(Pool& pool, const Context& context) {
+  pool.backing.act_with_priority_of(pool.settings.files.proxy_ioprio ? context.pid : 0);
+}
+
+/// A caller's own range: direct I/O sends the caller's lock owner along, the page cache has none to
+/// send. Its count, short or not, is the caller's to see.
+template <class Request>
+bool is_callers_range(const Request& request) noexcept {
+  return request.lock_owner.has_value();
+}
+
+/// Makes one call of the caller's range. O_DIRECT reaches the branch; `call` (Result<size_t>(int
+/// fd)) may come a second time, with a descriptor that needs no alignment.
+template <class Call>
+Result<std::size_t> in_one_call(Pool& pool, FileHandle& handle, std::uint32_t flags,
+                                std::uint64_t offset, std::uint64_t size, std::uint64_t limit,
+                                Call call) {
+  const bool direct = (flags & O_DIRECT) != 0;
+  const auto fd = descriptor_for(pool, handle, direct);
+  if (!fd) return fd.error();
+  const auto done = call(*fd);
+  if (done || !direct || done.error() != Errno{EINVAL} ||
+      !is_cut_piece(pool, handle, offset, size, limit))
+    return done;
+  const auto buffered = descriptor_for(pool, handle, false);
+  if (!buffered) return buffered.error();
+  return call(*buffered);
+}
+
+/// The whole range, since the page cache takes fewer bytes than it asked for as the file's end.
+Result<std::size_t> read_all(Pool& pool, FileHandle& handle, std::span<std::byte> out,
+                             std::uint64_t offset) {
+  const auto fd = descriptor_for(pool, handle, false);
+  if (!fd) return fd.error();
+  std::size_t filled = 0;
+  while (filled < out.size()) {
+    const auto got = pool.backing.read(*fd, out.subspan(filled), offset + filled);
+    if (!got) {
+      if (got.error() == Errno{EINTR}) continue;
+      return got.error();
+    }
+    if (*got == 0) break;
+    filled += *got;
+  }
+  return filled;
+}
+
+Result<std::size_t> write_all(Pool& pool, FileHandle& handle, const proto::WriteRequest& request,
+                              bool append) {
+  const auto fd = descriptor_for(pool, handle, false);
+  if (!fd) return fd.error();
   std::size_t written = 0;
   while (written < request.data.size()) {
     const auto done =
-        backing.write(fd, request.data.subspan(written), request.offset + written, append);
+        pool.backing.write(*fd, request.data.subspan(written), request.offset + written, append);
     if (!done) {
       if (done.error() == Errno{EINTR}) continue;
       // The kernel never retries what was short from its cache: a lost page must be an error.
@@ -64,20 +119,14 @@ Result<std::size_t> read(Pool& pool, const Context& context, const proto::ReadRe
   if (!handle) return Errno{EBADF};
   note_branch(context, pool, handle->branch);
   out = out.first(std::min<std::size_t>(out.size(), request.size));
-  // Fewer bytes than asked mean the end of the file to the kernel, so a short count that is not the
-  // end must not get there.
-  std::size_t filled = 0;
-  while (filled < out.size()) {
-    const auto got =
-        pool.backing.read(handle->fd.get(), out.subspan(filled), request.offset + filled);
-    if (!got) {
-      if (got.error() == Errno{EINTR}) continue;
-      return got.error();
-    }
-    if (*got == 0) break;
-    filled += *got;
+  if (pool.settings.files.null_rw) {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return out.size();
   }
-  return filled;
+  adopt_priority(pool, context);
+  if (!is_callers_range(request)) return read_all(pool, *handle, out, request.offset);
+  return in_one_call(pool, *handle, request.flags, request.offset, out.size(), longest_read(pool),
+                     [&](int fd) { return pool.backing.read(fd, out, request.offset); });
 }
 
 Result<std::uint32_t> write(Pool& pool, const Context& context,
@@ -85,6 +134,8 @@ Result<std::uint32_t> write(Pool& pool, const Context& context,
   const auto handle = pool.handles.file(request.handle);
   if (!handle) return Errno{EBADF};
   note_branch(context, pool, handle->branch);
+  if (pool.settings.files.null_rw) return static_cast<std::uint32_t>(request.data.size());
+  adopt_priority(pool, context);
   const int fd = handle->fd.get();
   const auto owner = who_pays(pool, context, fd, request.from_cache);
   if (!owner) return owner.error();
@@ -95,7 +146,14 @@ Result<std::uint32_t> write(Pool& pool, const Context& context,
 
   const CallerGuard guard = allocate_as(pool, *owner);
   if (!guard.ready()) return guard.ready().error();
-  const auto written = write_all(pool.backing, fd, request);
+  const bool append = !request.from_cache && (request.flags & O_APPEND) != 0;
+  const auto written =
+      request.from_cache || !is_callers_range(request)
+          ? write_all(pool, *handle, request, append)
+          : in_one_call(pool, *handle, request.flags, request.offset, request.data.size(),
+                        pool.agreement.max_write, [&](int on) {
+                          return pool.backing.write(on, request.data, request.offset, append);
+                        });
   if (!written) return written.error();
   return static_cast<std::uint32_t>(*written);
 }

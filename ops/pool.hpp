@@ -13,6 +13,7 @@
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
+#include "ops/seen_files.hpp"
 #include "ops/settings.hpp"
 #include "policy/facts.hpp"
 #include "proto/claim.hpp"
@@ -39,6 +40,7 @@ struct Pool {
   HandleTable handles;
   DirectoryCache directories;
   FreeNames free_names;
+  SeenFiles seen_files;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change
@@ -64,6 +66,8 @@ struct Pool {
     std::atomic<std::uint64_t> replays{0};
     std::atomic<std::uint64_t> descriptor_shortages{0};
     std::atomic<std::uint64_t> unpinned_victims{0};
+    /// Pieces of a legal O_DIRECT call that the kernel cut where O_DIRECT cannot go on.
+    std::atomic<std::uint64_t> cut_direct_calls{0};
   } figures;
 };
 

@@ -184,6 +184,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                              "the kernel keeps the texts of symbolic links"));
   table.push_back(switch_row("direct-io-allow-mmap", settings.direct_io_allow_mmap,
                              "files open for direct I/O can be mapped shared (Linux 6.6)"));
+  add_file_settings(table, settings.files);
   return table;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/file_settings.hpp"
 #include "policy/registry.hpp"
 #include "proto/live_value.hpp"
 #include "proto/setting.hpp"
@@ -32,6 +33,7 @@ struct Settings {
   bool cache_symlinks = false;
   /// A file that is open for direct I/O can be mapped shared.
   bool direct_io_allow_mmap = true;
+  FileSettings files;
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

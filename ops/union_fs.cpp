@@ -115,11 +115,13 @@ class UnionFs final : public proto::Filesystem {
     for (const Feature feature :
          {Feature::kAtomicOTrunc, Feature::kExportSupport, Feature::kDontMask,
           Feature::kAutoInvalData, Feature::kDoReaddirplus, Feature::kReaddirplusAuto,
-          Feature::kHandleKillprivV2, Feature::kSetxattrExt, Feature::kCreateSuppGroup,
-          Feature::kHasExpireOnly})
+          Feature::kSetxattrExt, Feature::kCreateSuppGroup, Feature::kHasExpireOnly})
       wants.features.add(feature);
     if (pool_.settings.cache_symlinks) wants.features.add(Feature::kCacheSymlinks);
     if (pool_.settings.direct_io_allow_mmap) wants.features.add(Feature::kDirectIoAllowMmap);
+    const FileSettings& files = pool_.settings.files;
+    if (files.handle_killpriv) wants.features.add(Feature::kHandleKillprivV2);
+    if (files.writeback) wants.features.add(Feature::kWritebackCache);
   }
 
   void start(const proto::InitAgreement& agreement, proto::KernelPort& port) override {
@@ -127,6 +129,9 @@ class UnionFs final : public proto::Filesystem {
     pool_.settings.cache_symlinks = agreement.features.has(proto::Feature::kCacheSymlinks);
     pool_.settings.direct_io_allow_mmap =
         agreement.features.has(proto::Feature::kDirectIoAllowMmap);
+    FileSettings& files = pool_.settings.files;
+    files.handle_killpriv = agreement.features.has(proto::Feature::kHandleKillprivV2);
+    files.writeback = agreement.features.has(proto::Feature::kWritebackCache);
     pool_.port = &port;
     pool_.own = pool_.backing.identity();
     pool_.may_become = can_become_others(pool_.backing, pool_.own);
@@ -143,6 +148,7 @@ class UnionFs final : public proto::Filesystem {
   void idle() noexcept override {
     for (const auto& branch : *pool_.branches.snapshot()) branch->let_go();
     pool_.directories.clear();
+    pool_.settings.files.process_names.let_go();
     let_go_of_listings(pool_);
   }
 
@@ -186,6 +192,7 @@ class UnionFs final : public proto::Filesystem {
         {"demotions", figures.demotions.load(std::memory_order_relaxed)},
         {"replays", figures.replays.load(std::memory_order_relaxed)},
         {"descriptor_shortages", figures.descriptor_shortages.load(std::memory_order_relaxed)},
+        {"cut_direct_calls", figures.cut_direct_calls.load(std::memory_order_relaxed)},
         {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)}};
     into.insert(into.end(), all);
   }

@@ -27,11 +27,19 @@ int errno_of(const proto::Result<T>& reply) {
 
 TEST_CASE("branch_open_flags: only what concerns the branch's file") {
   using ops::branch_open_flags;
-  CHECK(branch_open_flags(O_RDWR | O_APPEND | O_DIRECT | O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW |
-                          O_CLOEXEC | 0x20) == O_RDWR);
-  CHECK(branch_open_flags(O_WRONLY | O_TRUNC | O_SYNC | O_NOATIME) ==
+  CHECK(branch_open_flags(
+            O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC | 0x20,
+            false) == O_RDWR);
+  CHECK(branch_open_flags(O_WRONLY | O_TRUNC | O_SYNC | O_NOATIME, false) ==
         (O_WRONLY | O_TRUNC | O_SYNC | O_NOATIME));
-  CHECK(branch_open_flags(O_RDONLY | O_DSYNC) == O_DSYNC);
+  CHECK(branch_open_flags(O_RDONLY | O_DSYNC | O_DIRECT, false) == (O_DSYNC | O_DIRECT));
+}
+
+TEST_CASE("branch_open_flags: with writeback the kernel reads what it completes") {
+  using ops::branch_open_flags;
+  CHECK(branch_open_flags(O_WRONLY | O_APPEND | O_TRUNC, true) == (O_RDWR | O_TRUNC));
+  CHECK(branch_open_flags(O_RDONLY, true) == O_RDONLY);
+  CHECK(branch_open_flags(O_RDWR, true) == O_RDWR);
 }
 
 TEST_CASE("open: the handle holds its node until RELEASE") {
@@ -188,7 +196,7 @@ TEST_CASE("open: descriptors that ran out are looked for once") {
   pool.file(0, "f");
   const auto f = pool.walk("f");
   for (const auto& [call, flags] : {std::pair{test::Call::kOpenAt, O_RDONLY},
-                                   std::pair{test::Call::kReopen, O_WRONLY | O_TRUNC}}) {
+                                    std::pair{test::Call::kReopen, O_WRONLY | O_TRUNC}}) {
     const auto before = pool.count("descriptor_shortages");
     faults->fail({call, 1, 1, {}}, EMFILE);
     CHECK(errno_of(pool.fs().open(pool.as(f), {static_cast<std::uint32_t>(flags), false})) == 0);

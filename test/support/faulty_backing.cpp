@@ -254,6 +254,7 @@ Result<int> FaultyBacking::control(int fd, std::uint32_t command, std::span<std:
 }
 
 Result<std::size_t> FaultyBacking::read(int fd, std::span<std::byte> out, std::uint64_t offset) {
+  last_read_fd_ = fd;
   return pass(Call::kRead, fd, [&](std::size_t most) {
     return real_.read(fd, out.first(std::min(out.size(), most)), offset);
   });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -81,6 +82,8 @@ class FaultyBacking final : public ops::Backing {
   void before(When when, std::function<void()> hook);
   /// From now on statfs() says what `bend` makes of the truth. Not while calls run.
   void bend_statfs(std::function<void(ops::FsStat&)> bend) { bend_statfs_ = std::move(bend); }
+  /// The descriptor of the last read(). -1: none yet.
+  [[nodiscard]] int last_read_fd() const noexcept { return last_read_fd_; }
   /// Forgets the rules and sets all counts to 0.
   void reset();
 
@@ -126,6 +129,10 @@ class FaultyBacking final : public ops::Backing {
                                  bool append) override;
   ops::Result<void> sync(int fd, bool data_only) override;
   ops::Result<void> flush(int fd) override;
+  void drop_cache(int fd, bool written) noexcept override { real_.drop_cache(fd, written); }
+  void act_with_priority_of(std::uint32_t tid) noexcept override {
+    real_.act_with_priority_of(tid);
+  }
   ops::Result<void> allocate(int fd, std::uint32_t mode, std::uint64_t offset,
                              std::uint64_t length) override;
   ops::Result<std::uint64_t> seek(int fd, std::uint64_t offset, std::uint32_t whence) override;
@@ -157,6 +164,7 @@ class FaultyBacking final : public ops::Backing {
 
   ops::Backing& real_;
   std::function<void(ops::FsStat&)> bend_statfs_;
+  std::atomic<int> last_read_fd_{-1};
   mutable std::mutex mutex_;
   std::vector<Rule> rules_;
   std::array<std::uint64_t, static_cast<std::size_t>(Call::kAny) + 1> counts_{};

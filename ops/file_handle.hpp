@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "ops/pool.hpp"
+
+namespace bough::ops {
+
+/// The handle's descriptor for one request: with O_DIRECT or without. A program may switch O_DIRECT
+/// on and off (fcntl(2), F_SETFL), pages that the kernel reads or writes are never aligned to a
+/// file's end, and each request tells its own kind; the descriptor of the other kind is opened at
+/// first use. A file system without O_DIRECT gives its buffered one, as open(2) has asked it
+/// before. The descriptor is the handle's.
+[[nodiscard]] Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct);
+
+/// After EINVAL of an O_DIRECT request. The alignment that O_DIRECT wants of the caller's memory is
+/// invisible here, and a long call from memory that is not aligned to pages comes in pieces that
+/// are cut at page ends of that memory: anywhere in the file. Such a piece is to go without
+/// O_DIRECT (and is remembered, so that the next one is known). Everything else is EINVAL for the
+/// caller, as natively. `limit`: the longest request in bytes.
+[[nodiscard]] bool is_cut_piece(Pool& pool, FileHandle& handle, std::uint64_t offset,
+                                std::uint64_t size, std::uint64_t limit) noexcept;
+
+}  // namespace bough::ops

@@ -1,0 +1,66 @@
+#include "ops/open_mode.hpp"
+
+#include <fcntl.h>
+
+#include "proto/kernel_abi.hpp"
+
+namespace bough::ops {
+namespace {
+
+struct Caching {
+  bool direct = false;
+  bool keep = false;
+};
+
+Caching caching(const OpenFacts& facts) noexcept {
+  switch (facts.mode) {
+    case CacheFiles::kAuto:
+      // Who asks for O_DIRECT wants his writes side by side, which a cached file does not allow;
+      // and he may map the file all the same.
+      if ((facts.flags & O_DIRECT) != 0 && facts.direct_mmap) return {true, false};
+      return {false, facts.unchanged};
+    case CacheFiles::kLibfuse:
+      return {facts.direct_io, facts.kernel_cache || (facts.auto_cache && facts.unchanged)};
+    case CacheFiles::kOff:
+      return {true, false};
+    case CacheFiles::kPartial:
+      return {false, false};
+    case CacheFiles::kFull:
+      return {false, true};
+    case CacheFiles::kAutoFull:
+      return {false, facts.unchanged};
+    case CacheFiles::kPerProcess:
+      return {!facts.listed, false};
+  }
+  return {};
+}
+
+bool flushes(const OpenFacts& facts) noexcept {
+  const bool writes = (facts.flags & O_ACCMODE) != O_RDONLY;
+  switch (facts.flush) {
+    case FlushOnClose::kAuto:
+      return writes && !facts.closes_quietly;
+    case FlushOnClose::kNever:
+      return false;
+    case FlushOnClose::kOpenedForWrite:
+      return writes;
+    case FlushOnClose::kAlways:
+      return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::uint32_t open_mode(const OpenFacts& facts) noexcept {
+  namespace reply = proto::abi::open_reply;
+  const auto [direct, keep] = caching(facts);
+  std::uint32_t flags = 0;
+  if (direct) flags |= reply::kDirectIo;
+  if (direct && facts.parallel_direct_writes) flags |= reply::kParallelDirectWrites;
+  if (keep) flags |= reply::kKeepCache;
+  if (!flushes(facts)) flags |= reply::kNoflush;
+  return flags;
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "ops/backing.hpp"
+#include "proto/ids.hpp"
+
+namespace bough::ops {
+
+/// What files looked like when they were last opened, so that an open can tell whether what the
+/// kernel has cached of one is still right. Of a fixed size, whatever the number of files: one that
+/// shares its place with another merely counts as changed. Any thread; takes no lock.
+class SeenFiles {
+ public:
+  /// Whether the file's identity, size, mtime and ctime are those of the last call for this node;
+  /// remembers them. A file that changed within the last kSettled nanoseconds is not remembered: a
+  /// later change in the same tick of the file system's clock would leave the same times.
+  /// `now_ns`: CLOCK_REALTIME's nanoseconds.
+  [[nodiscard]] bool unchanged(proto::NodeId node, const FileStat& stat,
+                               std::int64_t now_ns) noexcept;
+
+  static constexpr std::int64_t kSettled = 50'000'000;
+
+ private:
+  static constexpr std::size_t kPlaces = 1U << 15U;
+  /// 0: nothing remembered.
+  std::array<std::atomic<std::uint64_t>, kPlaces> places_{};
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,108 @@
+#include "ops/open_mode.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+
+#include <initializer_list>
+
+#include "proto/kernel_abi.hpp"
+
+using namespace bough::ops;
+namespace reply = bough::proto::abi::open_reply;
+
+namespace {
+
+struct Expected {
+  bool direct;
+  bool keep;
+};
+
+/// For every state of what the mode does not ask about, too.
+template <class Change>
+void expect(CacheFiles mode, Expected expected, Change change) {
+  for (const bool parallel : {false, true}) {
+    for (const bool direct_mmap : {false, true}) {
+      OpenFacts facts;
+      facts.mode = mode;
+      facts.parallel_direct_writes = parallel;
+      facts.direct_mmap = direct_mmap;
+      change(facts);
+      const std::uint32_t flags = open_mode(facts);
+      INFO("mode ", static_cast<int>(mode), " parallel ", parallel, " mmap ", direct_mmap);
+      CHECK(((flags & reply::kDirectIo) != 0) == expected.direct);
+      CHECK(((flags & reply::kKeepCache) != 0) == expected.keep);
+      CHECK(((flags & reply::kParallelDirectWrites) != 0) == (expected.direct && parallel));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("open_mode: the table of cache.files") {
+  for (const bool listed : {false, true}) {
+    for (const bool unchanged : {false, true}) {
+      for (const std::uint32_t flags : {O_RDONLY, O_RDWR, O_WRONLY | O_DIRECT}) {
+        const auto as_is = [&](OpenFacts& facts) {
+          facts.listed = listed;
+          facts.unchanged = unchanged;
+          facts.flags = flags;
+        };
+        expect(CacheFiles::kOff, {true, false}, as_is);
+        expect(CacheFiles::kPartial, {false, false}, as_is);
+        expect(CacheFiles::kFull, {false, true}, as_is);
+        expect(CacheFiles::kAutoFull, {false, unchanged}, as_is);
+        expect(CacheFiles::kPerProcess, {!listed, false}, as_is);
+        for (const bool direct : {false, true}) {
+          for (const bool keep : {false, true}) {
+            for (const bool automatic : {false, true}) {
+              expect(CacheFiles::kLibfuse, {direct, keep || (automatic && unchanged)},
+                     [&](OpenFacts& facts) {
+                       as_is(facts);
+                       facts.direct_io = direct;
+                       facts.kernel_cache = keep;
+                       facts.auto_cache = automatic;
+                     });
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("open_mode: auto caches, but for O_DIRECT where a direct file can be mapped") {
+  for (const bool unchanged : {false, true}) {
+    for (const bool direct_mmap : {false, true}) {
+      OpenFacts facts;
+      facts.unchanged = unchanged;
+      facts.direct_mmap = direct_mmap;
+      facts.flags = O_RDWR;
+      CHECK((open_mode(facts) & ~reply::kNoflush) == (unchanged ? reply::kKeepCache : 0));
+      facts.flags = O_RDWR | O_DIRECT;
+      const std::uint32_t flags = open_mode(facts) & ~reply::kNoflush;
+      if (direct_mmap)
+        CHECK(flags == (reply::kDirectIo | reply::kParallelDirectWrites));
+      else
+        CHECK(flags == (unchanged ? reply::kKeepCache : 0));
+    }
+  }
+}
+
+TEST_CASE("open_mode: when close(2) flushes") {
+  const auto flushes = [](FlushOnClose option, std::uint32_t flags, bool quiet) {
+    OpenFacts facts;
+    facts.flush = option;
+    facts.flags = flags;
+    facts.closes_quietly = quiet;
+    return (open_mode(facts) & reply::kNoflush) == 0;
+  };
+  for (const std::uint32_t flags : {O_RDONLY, O_WRONLY, O_RDWR}) {
+    const bool writes = flags != O_RDONLY;
+    for (const bool quiet : {false, true}) {
+      CHECK_FALSE(flushes(FlushOnClose::kNever, flags, quiet));
+      CHECK(flushes(FlushOnClose::kAlways, flags, quiet));
+      CHECK(flushes(FlushOnClose::kOpenedForWrite, flags, quiet) == writes);
+      CHECK(flushes(FlushOnClose::kAuto, flags, quiet) == (writes && !quiet));
+    }
+  }
+}
