@@ -14,6 +14,7 @@
 #include "session/device.hpp"
 #include "session/handshake.hpp"
 #include "session/hygiene.hpp"
+#include "session/message_limit.hpp"
 #include "session/mount.hpp"
 #include "session/session.hpp"
 #include "session/trace.hpp"
@@ -81,6 +82,8 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
       config.session, [report_to](const std::string& line) { complain(line, report_to); });
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
   const std::unique_ptr<proto::Filesystem> pool = ops::make_union_fs(*backing, config.ops);
+  if (const std::string told = session::fit_message(config.session.message_pages); !told.empty())
+    complain(told, report_to);
   session::Mount mount = session::Mount::attach(mount_options(config));
   session::settle_daemon();
 

@@ -6,7 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "ops/size_text.hpp"
+#include "proto/size_text.hpp"
+
 
 namespace bough::ops {
 
@@ -126,7 +127,7 @@ std::string parse_mode(std::string_view text, BranchSpec& into) {
            "\": use RW, RO or NC (a path with '=' in it needs a mode after it)";
   if (comma == std::string_view::npos) return {};
   const std::string_view size = text.substr(comma + 1);
-  into.min_free = parse_size(size);
+  into.min_free = proto::parse_size(size);
   if (!into.min_free)
     return "has the minimum free space \"" + std::string(size) +
            "\": use a size such as 500M or 4G";

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <span>
 
-#include "ops/size_text.hpp"
 #include "proto/bool_text.hpp"
+#include "proto/size_text.hpp"
 
 namespace bough::ops {
 
@@ -153,12 +153,14 @@ proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
       bound = kMinFreeBySize;
       return {};
     }
-    const auto size = parse_size(text);
+    const auto size = proto::parse_size(text);
     if (!size || *size == kMinFreeBySize) return "wants a size such as 500M or 4G, or auto";
     bound = *size;
     return {};
   };
-  row.get = [&bound] { return bound == kMinFreeBySize ? std::string(kAuto) : size_text(bound); };
+  row.get = [&bound] {
+    return bound == kMinFreeBySize ? std::string(kAuto) : proto::size_text(bound);
+  };
   return row;
 }
 

@@ -17,8 +17,9 @@ constexpr std::size_t kWritePrefix = sizeof(proto::abi::InHeader) + sizeof(proto
 Buffers::Buffers(std::size_t max_payload)
     // One page in front for what precedes the boundary, one behind for names and extensions.
     : half_(kPage + (max_payload + kPage - 1) / kPage * kPage + kPage) {
-  void* mapped =
-      ::mmap(nullptr, 2 * half_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // Most of a large area is never used: it need not be there.
+  void* mapped = ::mmap(nullptr, 2 * half_, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) throw std::bad_alloc();
   // Huge pages would keep 2 MiB resident for a LOOKUP.
   ::madvise(mapped, 2 * half_, MADV_NOHUGEPAGE);

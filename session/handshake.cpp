@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <string>
 #include <variant>
@@ -19,6 +18,7 @@
 #include "proto/render.hpp"
 #include "session/device.hpp"
 #include "session/inflight.hpp"
+#include "session/message_limit.hpp"
 #include "session/trace.hpp"
 
 namespace bough::session {
@@ -26,18 +26,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-constexpr std::uint32_t kMaxWrite = 1024 * 1024;
-
-/// The system's limit on pages a request; 256 where it does not say (before Linux 6.13).
-std::uint32_t max_pages_limit() {
-  std::uint32_t limit = 0;
-  if (std::FILE* file = std::fopen("/proc/sys/fs/fuse/max_pages_limit", "re")) {
-    if (std::fscanf(file, "%u", &limit) != 1) limit = 0;
-    std::fclose(file);
-  }
-  return limit == 0 ? 256 : limit;
-}
 
 proto::InitWants session_wants(const Settings& settings, bool default_permissions) {
   using proto::Feature;
@@ -50,7 +38,7 @@ proto::InitWants session_wants(const Settings& settings, bool default_permission
       .add(Feature::kParallelDirops);
   if (settings.async_read) wants.features.add(Feature::kAsyncRead);
   wants.page_size = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
-  wants.max_pages = std::min(kMaxWrite / wants.page_size, max_pages_limit());
+  wants.max_pages = std::min(settings.message_pages, kMostMessagePages);
   wants.max_write = wants.max_pages * wants.page_size;
   wants.max_background = static_cast<std::uint16_t>(settings.max_background);
   const std::uint32_t threshold = settings.congestion_threshold != 0
@@ -86,6 +74,7 @@ std::size_t read_first(Device& device, std::span<std::byte> into, milliseconds p
 
 void correct(Settings& settings, const proto::InitAgreement& agreement) {
   settings.async_read = agreement.features.has(proto::Feature::kAsyncRead);
+  settings.message_pages = agreement.max_pages;
   settings.max_background = agreement.max_background;
   settings.congestion_threshold = agreement.congestion_threshold;
 }

@@ -252,9 +252,10 @@ Fd mount_by_helper(const MountOptions& options, const std::string& target) {
 
 /// Of a connection that is gone, whether it was aborted: an unmounted one reads ENODEV. (Linux,
 /// with ABORT_ERROR agreed: fuse_dev_do_read(), which wants room for the largest message before it
-/// looks.)
+/// looks: 256 pages on the kernels whose mounts have no number for ever.)
 bool was_aborted(int device) {
-  std::vector<char> room(std::size_t{2} << 20U);
+  constexpr std::size_t kPages = 256 + 1;
+  std::vector<char> room(kPages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
   return ::read(device, room.data(), room.size()) < 0 && errno == ECONNABORTED;
 }
 

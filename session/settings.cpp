@@ -1,11 +1,29 @@
 #include "session/settings.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <limits>
 #include <string_view>
 
 #include "proto/bool_text.hpp"
+#include "proto/size_text.hpp"
 
 namespace bough::session {
+
+namespace {
+
+std::uint64_t page_size() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+Settings::Settings()
+    : message_pages(static_cast<std::uint32_t>((std::uint64_t{1} << 20) / page_size())) {}
+
 namespace {
 
 proto::Setting number(std::string name, std::vector<std::string> aliases, std::uint32_t& value,
@@ -49,6 +67,29 @@ proto::Setting toggle(std::string name, std::vector<std::string> aliases, bool& 
   return row;
 }
 
+proto::Setting message_size(std::uint32_t& pages) {
+  proto::Setting row;
+  row.name = "fuse-msg-size";
+  row.group = "Connection";
+  row.form = "PAGES|SIZE";
+  row.fallback = std::to_string(pages);
+  row.help =
+      "most that one request reads or writes: a number is pages, with a letter (1M) it is bytes; "
+      "above the kernel's limit, root raises that";
+  row.set = [&pages](std::string_view text) -> std::string {
+    const auto number = proto::parse_size(text);
+    if (!number || *number == 0) return "wants a number of pages such as 256, or a size such as 1M";
+    std::uint64_t wanted = *number;
+    if (std::isdigit(static_cast<unsigned char>(text.back())) == 0)
+      wanted = wanted / page_size() + (wanted % page_size() != 0 ? 1 : 0);
+    pages = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(wanted, std::numeric_limits<std::uint32_t>::max()));
+    return {};
+  };
+  row.get = [&pages] { return std::to_string(pages); };
+  return row;
+}
+
 }  // namespace
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
@@ -61,6 +102,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                         "background requests at which readahead is left out; 0: 3/4 of "
                         "max-background"));
 
+  rows.push_back(message_size(settings.message_pages));
   rows.push_back(toggle("async-read", {}, settings.async_read,
                         "reading ahead, the kernel asks for several parts of a file at once"));
   rows.push_back(

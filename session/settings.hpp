@@ -20,12 +20,17 @@ struct Settings {
   std::uint32_t max_background = 128;
   /// 0: three quarters of max_background.
   std::uint32_t congestion_threshold = 0;
+  /// The largest message, in pages of the system: what a READ or WRITE carries at most. From 1.
+  std::uint32_t message_pages;
   /// Readahead sends READs in parallel, as background requests (ASYNC_READ).
   bool async_read = true;
   /// A trace line a request on stderr.
   bool debug = false;
   /// A trace line a request, appended to this file; empty: none.
   std::string trace;
+
+  /// Messages of 1 MiB.
+  Settings();
 };
 
 /// The rows of the option table that are bound to `settings`, which must outlive them.

@@ -147,7 +147,8 @@ constexpr std::array kOptionFlags{
     OptionFlag{"cache.symlinks", Feature::kCacheSymlinks},
     OptionFlag{"direct-io-allow-mmap", Feature::kDirectIoAllowMmap},
 };
-constexpr const char* kAllOn = "minfreespace=0,async-read,cache.symlinks,direct-io-allow-mmap";
+constexpr const char* kAllOn =
+    "minfreespace=0,fuse-msg-size=64,async-read,cache.symlinks,direct-io-allow-mmap";
 constexpr const char* kAllOff =
     "minfreespace=0,async-read=false,cache.symlinks=false,direct-io-allow-mmap=false";
 
@@ -166,6 +167,13 @@ void check_kernel(std::uint32_t minor, FeatureSet offered) {
     CHECK(wired.answered().has(each.feature) == there);
     CHECK(wired.value(each.option) == (there ? "true" : "false"));
   }
+  constexpr std::uint32_t kPagesWithoutTheFlag = 32;
+  const bool counted = offered.has(Feature::kMaxPages);
+  CHECK(wired.value("fuse-msg-size") == std::to_string(counted ? 64 : kPagesWithoutTheFlag));
+  CHECK(wired.init().max_write ==
+        (counted ? 64 : kPagesWithoutTheFlag) * wired.agreement.page_size);
+  CHECK(wired.value("max-background") == "128");
+  CHECK(wired.value("congestion-threshold") == "96");
   everyday(wired);
 }
 

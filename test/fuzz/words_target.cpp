@@ -21,7 +21,7 @@
 #include "cli/mountinfo.hpp"
 #include "cli/option_words.hpp"
 #include "ops/branch_set.hpp"
-#include "ops/size_text.hpp"
+#include "proto/size_text.hpp"
 #include "test/fuzz/input.hpp"
 
 using namespace bough;
@@ -202,8 +202,8 @@ void mountinfo(const std::string& line) {
 }
 
 void size(const std::string& text) {
-  const auto bytes = ops::parse_size(text);
-  if (bytes) check(ops::parse_size(ops::size_text(*bytes)) == bytes, "a size is read as written");
+  const auto bytes = proto::parse_size(text);
+  if (bytes) check(proto::parse_size(proto::size_text(*bytes)) == bytes, "a size is read as written");
 }
 
 }  // namespace

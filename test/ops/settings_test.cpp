@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <set>
 
-#include "ops/size_text.hpp"
+#include "proto/size_text.hpp"
+
 
 using namespace bough::ops;
+using bough::proto::parse_size;
 using bough::proto::Setting;
+using bough::proto::size_text;
 using namespace std::chrono_literals;
 
 namespace {

@@ -1,6 +1,7 @@
 #include "session/settings.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <stdexcept>
 
@@ -38,6 +39,23 @@ TEST_CASE("every row sets, shows and refuses") {
   CHECK(settings.congestion_threshold == 100);
   CHECK(row(rows, "async-read").set("off").empty());
   CHECK_FALSE(settings.async_read);
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const proto::Setting& message = row(rows, "fuse-msg-size");
+  CHECK(settings.message_pages * page == 1024 * 1024);
+  CHECK(message.set("64").empty());
+  CHECK(settings.message_pages == 64);
+  CHECK(message.set("2m").empty());
+  CHECK(settings.message_pages * page == 2 * 1024 * 1024);
+  CHECK(message.set("1b").empty());
+  CHECK(settings.message_pages == 1);
+  CHECK(message.set(std::to_string(page + 1) + "B").empty());
+  CHECK(settings.message_pages == 2);
+  CHECK(message.get() == "2");
+  for (const char* bad : {"", "0", "0k", "-1", "1x", "1.5M", " 1"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(message.set(bad).empty());
+    CHECK(settings.message_pages == 2);
+  }
   CHECK(row(rows, "debug").bare == "true");
   CHECK(row(rows, "debug").set("true").empty());
   CHECK(settings.debug);

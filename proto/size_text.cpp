@@ -1,8 +1,8 @@
-#include "ops/size_text.hpp"
+#include "proto/size_text.hpp"
 
 #include <charconv>
 
-namespace bough::ops {
+namespace bough::proto {
 
 namespace {
 constexpr std::string_view kUnits = "bkmgt";
@@ -33,4 +33,4 @@ std::string size_text(std::uint64_t bytes) {
   return text;
 }
 
-}  // namespace bough::ops
+}  // namespace bough::proto

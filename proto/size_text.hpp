@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace bough::ops {
+namespace bough::proto {
 
 /// A number of bytes as people write it: decimal, then at most one of b k m g t in either case,
 /// powers of 1024. Nothing: not that, or more than 64 bits hold.
@@ -14,4 +14,4 @@ namespace bough::ops {
 /// The shortest exact spelling: 4G, 1000.
 [[nodiscard]] std::string size_text(std::uint64_t bytes);
 
-}  // namespace bough::ops
+}  // namespace bough::proto

@@ -1,0 +1,96 @@
+"""What is agreed with the kernel beyond the flags: how large a message is, how far is read ahead."""
+
+import mmap
+import os
+import time
+from pathlib import Path
+
+import kernel
+import modes
+import processes
+import sandbox
+
+LIMIT = Path("/proc/sys/fs/fuse/max_pages_limit")
+PAGE = mmap.PAGESIZE
+
+
+class Messages(sandbox.LiveCase):
+    tools = ("mkfs.ext4",)
+
+    def setUp(self):
+        super().setUp()
+        self.limit = LIMIT.read_text() if LIMIT.exists() else None
+
+    def tearDown(self):
+        super().tearDown()
+        if self.limit is not None and LIMIT.read_text() != self.limit:
+            # the whole system's
+            LIMIT.write_text(self.limit)
+
+    def fill(self, size):
+        """Page-aligned, and no two pages alike."""
+        data = mmap.mmap(-1, size)
+        for number in range(size // PAGE):
+            data[number * PAGE:number * PAGE + 8] = number.to_bytes(8, "little")
+        return data
+
+    def requests(self, pool, kind):
+        return pool.counters().get(f"requests_{kind}", 0)
+
+    def test_large_messages(self):
+        """64 MiB go in one message where the kernel lets them, and are forgotten in the quiet."""
+        wanted = (64 << 20) // PAGE
+        pool = self.pool([self.file_system("ext4", "disk")], modes.Root(), ["minfreespace=1M", "fuse-msg-size=64M"])
+        allowed = int(LIMIT.read_text()) if self.limit is not None else 256
+        said = Path(pool.log).read_text()
+        if self.limit is None:
+            self.assertIn(f"fuse-msg-size is 256 pages instead of {wanted}", said)
+        else:
+            self.assertEqual((allowed, said), (wanted, ""))
+        time.sleep(3)
+        before = processes.status_field(pool.pid, "VmRSS")
+        data = self.fill(wanted * PAGE)
+        file = os.open(os.path.join(pool.mountpoint, "f"), os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+        writes = self.requests(pool, "write")
+        self.assertEqual(os.pwrite(file, data, 0), len(data))
+        self.assertEqual(self.requests(pool, "write") - writes, wanted // allowed)
+        back = mmap.mmap(-1, len(data))
+        reads = self.requests(pool, "read")
+        self.assertEqual(os.preadv(file, [back], 0), len(data))
+        self.assertEqual(self.requests(pool, "read") - reads, wanted // allowed)
+        self.assertTrue(data[:] == back[:], "what was written is not what is read")
+        os.close(file)
+        # through the page cache, in pieces of any size
+        with open(os.path.join(pool.mountpoint, "g"), "wb") as other:
+            other.write(data[:])
+            other.write(b"end")
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+        with open(os.path.join(pool.mountpoint, "g"), "rb") as other:
+            self.assertTrue(other.read() == data[:] + b"end")
+
+        def small():
+            return processes.status_field(pool.pid, "VmRSS") < before + (16 << 10)
+        self.eventually(small, 20, f"idle, it needs little more memory than the {before} KiB at first")
+        self.assertEqual(pool.unmount(), 0)
+
+    def test_limit_is_not_lowered(self):
+        pool = self.pool([self.file_system("tmpfs", "disk")], modes.Root(), ["fuse-msg-size=16"])
+        self.assertEqual(LIMIT.read_text() if self.limit is not None else None, self.limit)
+        data = self.fill(64 * PAGE)
+        with open(os.path.join(pool.mountpoint, "f"), "wb", buffering=0) as file:
+            file.write(data)
+        self.assertGreaterEqual(self.requests(pool, "write"), 4)
+        self.assertEqual(pool.unmount(), 0)
+
+    def test_what_cannot_be_raised_is_told(self):
+        if kernel.RELEASE < (6, 13):
+            raise sandbox.CannotRun("this kernel has no limit that could be raised")
+        type(self).open_fuse_to_all(True)
+        user = modes.User()
+        pool = self.pool([self.file_system("tmpfs", "disk", owner=user.uid)], user,
+                         ["fuse-msg-size=100000"])
+        said = Path(pool.log).read_text()
+        self.assertEqual(said.count("\n"), 1, said)
+        self.assertIn(f"fuse-msg-size is {int(self.limit)} pages instead of 100000", said)
+        self.assertEqual(LIMIT.read_text(), self.limit)
+        self.assertEqual(pool.unmount(), 0)
