@@ -151,4 +151,8 @@ std::string version_text() {
   return "boughfs " BOUGH_VERSION "\n";
 }
 
+std::string_view version_number() {
+  return BOUGH_VERSION;
+}
+
 }  // namespace bough::cli

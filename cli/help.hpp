@@ -23,5 +23,7 @@ struct GenericWords {
 /// exit status.
 [[nodiscard]] std::string help_text(const OptionTable& table);
 [[nodiscard]] std::string version_text();
+/// The bare number.
+[[nodiscard]] std::string_view version_number();
 
 }  // namespace bough::cli

@@ -61,14 +61,6 @@ std::optional<std::uint64_t> mount_id_of(int fd) {
   return std::nullopt;
 }
 
-std::vector<MountInfo> mount_table() {
-  std::vector<MountInfo> mounts;
-  std::ifstream mountinfo("/proc/self/mountinfo");
-  for (std::string line; std::getline(mountinfo, line);)
-    if (std::optional<MountInfo> info = parse_mountinfo(line)) mounts.push_back(*std::move(info));
-  return mounts;
-}
-
 /// The topmost mount at exactly this path. Later lines are mounted over earlier ones.
 const MountInfo* mount_at(const std::vector<MountInfo>& mounts, const fs::path& place) {
   const auto found = std::find_if(mounts.rbegin(), mounts.rend(),
@@ -129,6 +121,14 @@ std::optional<MountInfo> parse_mountinfo(std::string_view line) {
   info.source = unescape(words[separator + 2]);
   info.super_options = words[separator + 3];
   return info;
+}
+
+std::vector<MountInfo> mount_table() {
+  std::vector<MountInfo> mounts;
+  std::ifstream mountinfo("/proc/self/mountinfo");
+  for (std::string line; std::getline(mountinfo, line);)
+    if (std::optional<MountInfo> info = parse_mountinfo(line)) mounts.push_back(*std::move(info));
+  return mounts;
 }
 
 std::optional<MountInfo> mount_of(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bough::cli {
 
@@ -25,8 +26,12 @@ struct MountInfo {
 /// Empty when the line is malformed.
 [[nodiscard]] std::optional<MountInfo> parse_mountinfo(std::string_view line);
 
-/// The mount that `path` lies in. The walk to the path ends at a FUSE mount, whose server may hang or
-/// be gone; from there on the text of the path counts. Empty: there is no such path; errno says why.
+/// What this process sees mounted, in the order mounted.
+[[nodiscard]] std::vector<MountInfo> mount_table();
+
+/// The mount that `path` lies in. The walk to the path ends at a FUSE mount, whose server may hang
+/// or be gone; from there on the text of the path counts. Empty: there is no such path; errno says
+/// why.
 [[nodiscard]] std::optional<MountInfo> mount_of(const std::string& path);
 
 }  // namespace bough::cli

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/control_rows.hpp"
 #include "cli/signals.hpp"
 #include "ops/backing.hpp"
 #include "ops/union_fs.hpp"
@@ -60,6 +61,15 @@ void complain(const std::string& line, ReportTo to) {
   if (to == ReportTo::kSyslog) report_to_syslog(line);
 }
 
+ops::ControlOptions control_options(const Configuration& config, ReportTo report_to) {
+  ops::ControlOptions control;
+  const std::string place = place_of_pool(config.mount.mountpoint);
+  control.rows = control_rows(config, place);
+  control.complain = [report_to](const std::string& line) { complain(line, report_to); };
+  control.mounted_inside = [place] { return mounted_inside(place); };
+  return control;
+}
+
 ExitStatus status_of(session::StopReason reason) {
   switch (reason) {
     case session::StopReason::kUnmounted:
@@ -81,7 +91,8 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
   std::unique_ptr<session::Trace> trace = session::Trace::open(
       config.session, [report_to](const std::string& line) { complain(line, report_to); });
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
-  const std::unique_ptr<proto::Filesystem> pool = ops::make_union_fs(*backing, config.ops);
+  const std::unique_ptr<proto::Filesystem> pool =
+      ops::make_union_fs(*backing, config.ops, control_options(config, report_to));
   if (const std::string told = session::fit_message(config.session.message_pages); !told.empty())
     complain(told, report_to);
   session::Mount mount = session::Mount::attach(mount_options(config));

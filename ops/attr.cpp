@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -195,14 +196,19 @@ Result<void> access(Pool& pool, const Context& context, const proto::AccessReque
   std::uint64_t ino = 0;
   const auto stat = stat_of(pool, context, std::nullopt, ino);
   if (!stat) return stat.error();
-  const std::uint32_t wanted = request.mask & (R_OK | W_OK | X_OK);
-  std::uint32_t granted = stat->mode & 7;
+  return may_access(context, stat->mode, stat->uid, stat->gid, request.mask);
+}
+
+Result<void> may_access(const Context& context, std::uint32_t mode, std::uint32_t uid,
+                        std::uint32_t gid, std::uint32_t mask) noexcept {
+  const std::uint32_t wanted = mask & (R_OK | W_OK | X_OK);
+  std::uint32_t granted = mode & 7;
   if (context.uid == 0)
-    granted = R_OK | W_OK | (stat->is_directory() || (stat->mode & 0111) != 0 ? X_OK : 0);
-  else if (context.uid == stat->uid)
-    granted = (stat->mode >> 6) & 7;
-  else if (context.gid == stat->gid)
-    granted = (stat->mode >> 3) & 7;
+    granted = R_OK | W_OK | (S_ISDIR(mode) || (mode & 0111) != 0 ? X_OK : 0);
+  else if (context.uid == uid)
+    granted = (mode >> 6) & 7;
+  else if (context.gid == gid)
+    granted = (mode >> 3) & 7;
   if ((wanted & ~granted) != 0) return Errno{EACCES};
   return {};
 }

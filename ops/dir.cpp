@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/attributes.hpp"
+#include "ops/control_names.hpp"
 #include "ops/dir_snapshot.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
@@ -59,16 +60,17 @@ Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std:
   return copies;
 }
 
-/// What no node could have as its name, or no reply may carry.
-bool presentable(std::string_view name) noexcept {
-  return name.size() <= kNameMax && Name::check(name).has_value();
+/// Not what no node could have as its name, or no reply may carry; nor what the control file hides.
+bool presentable(NodeId directory, std::string_view name) noexcept {
+  return name.size() <= kNameMax && Name::check(name).has_value() &&
+         !is_control_name(directory, name);
 }
 
 std::uint64_t shown_ino(const Branch& branch, std::uint64_t ino) noexcept {
   return branch.user_ino(FileId{branch.device(), ino, 0});
 }
 
-Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool,
+Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId directory,
                                                          const std::vector<OpenCopy>& copies) {
   auto snapshot = std::make_shared<DirSnapshot>();
   alignas(8) std::array<std::byte, kBuffer> buffer;
@@ -81,7 +83,7 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool,
       if (*got == 0) break;
       RawDirents records{std::span(buffer).first(*got)};
       while (const auto entry = records.next())
-        if (presentable(entry->name))
+        if (presentable(directory, entry->name))
           snapshot->add(entry->name, shown_ino(copy.branch, entry->ino), entry->type, copy.index);
       if (records.broken()) return Errno{EIO};
     }
@@ -100,7 +102,7 @@ Result<void> decide(Pool& pool, DirHandle& handle, const BranchSet& set, std::st
     handle.branch = copies->front().branch.id();
     handle.snapshot.reset();
   } else {
-    auto snapshot = take_snapshot(pool, *copies);
+    auto snapshot = take_snapshot(pool, handle.node, *copies);
     if (!snapshot) return snapshot.error();
     handle.snapshot = *std::move(snapshot);
     handle.fd.reset();
@@ -128,7 +130,7 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
   }
   const auto copies = open_copies(pool, set, path.view());
   if (!copies) return copies.error();
-  auto snapshot = take_snapshot(pool, *copies);
+  auto snapshot = take_snapshot(pool, handle.node, *copies);
   if (!snapshot) return snapshot.error();
   handle.snapshot = *std::move(snapshot);
   return {};
@@ -314,7 +316,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
       if (is_dot(entry->name)) {
         shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
         if (!out.put_dot(shown)) return full(out);
-      } else if (presentable(entry->name)) {
+      } else if (presentable(handle.node, entry->name)) {
         shown.ino = shown_ino(branch, entry->ino);
         if (!out.put(shown, look)) return full(out);
       }

@@ -504,6 +504,23 @@ NodeId NodeTable::parent(NodeId directory) const {
   return NodeId{state->nodes[state->edges[state->nodes[slot].edge].parent].id};
 }
 
+std::vector<NodeTable::Child> NodeTable::children(NodeId directory) const {
+  const Locked state(mutex_, *state_);
+  const Slot parent = state->find_directory(directory);
+  std::vector<Child> found;
+  if (parent == 0) return found;
+  found.reserve(state->nodes[parent].children);
+  for (Slot slot = kRoot; slot < state->nodes.used(); ++slot) {
+    const NodeRecord& node = state->nodes[slot];
+    if (node.kind == NodeKind::kFree) continue;
+    Slot edge = node.edge;
+    for (std::uint32_t left = node.names; left != 0; --left, edge = state->edges[edge].next)
+      if (state->edges[edge].parent == parent)
+        found.push_back({NodeId{node.id}, std::string(state->name_of(state->edges[edge]))});
+  }
+  return found;
+}
+
 NodeId NodeTable::remove_name(NodeId parent, std::string_view name, std::shared_ptr<Fd> victim) {
   const Locked state(mutex_, *state_);
   const Slot edge = state->find_edge(parent, name);

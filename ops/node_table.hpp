@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ops/backing.hpp"
 #include "ops/path_text.hpp"
@@ -110,6 +111,12 @@ class NodeTable {
   /// The node that `name` in `parent` led to when last seen; kNoNode when unknown.
   [[nodiscard]] NodeId child(NodeId parent, std::string_view name) const;
   [[nodiscard]] NodeId parent(NodeId directory) const;
+  /// What the names in a directory lead to, as far as they are known. Looks at every node.
+  struct Child {
+    NodeId node;
+    std::string name;
+  };
+  [[nodiscard]] std::vector<Child> children(NodeId directory) const;
 
   // --- edges
   /// The name is gone. `victim` (may be empty) is kept by the node if it has counts or holds but no

@@ -20,6 +20,9 @@ Result<proto::AttrReply> getattr(Pool&, const Context&, const proto::GetattrRequ
 Result<proto::StatxReply> statx(Pool&, const Context&, const proto::StatxRequest&);
 Result<proto::AttrReply> setattr(Pool&, const Context&, const proto::SetattrRequest&);
 Result<void> access(Pool&, const Context&, const proto::AccessRequest&);
+/// Whether mode and owner let the caller do what `mask` (R_OK, W_OK, X_OK) asks for; EACCES if not.
+Result<void> may_access(const Context&, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                        std::uint32_t mask) noexcept;
 Result<std::size_t> readlink(Pool&, const Context&, std::span<std::byte> out);
 
 // create.cpp

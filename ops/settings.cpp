@@ -159,7 +159,8 @@ proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
     return {};
   };
   row.get = [&bound] {
-    return bound == kMinFreeBySize ? std::string(kAuto) : proto::size_text(bound);
+    const std::uint64_t size = bound;
+    return size == kMinFreeBySize ? std::string(kAuto) : proto::size_text(size);
   };
   return row;
 }

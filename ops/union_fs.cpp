@@ -1,10 +1,13 @@
 #include "ops/union_fs.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <random>
 #include <string>
 #include <system_error>
@@ -12,6 +15,8 @@
 #include <variant>
 #include <vector>
 
+#include "ops/control_file.hpp"
+#include "ops/control_keys.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/operations.hpp"
@@ -100,12 +105,22 @@ bool can_become_others(Backing& backing, const Identity& own) {
   return true;
 }
 
+std::vector<proto::Setting> with_rows(std::vector<proto::Setting> all,
+                                      std::vector<proto::Setting> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
+  return all;
+}
+
 class UnionFs final : public proto::Filesystem {
  public:
-  UnionFs(Backing& backing, Settings& settings)
+  UnionFs(Backing& backing, Settings& settings, ControlOptions control)
       : random_(random_number()),
         pool_(backing, settings, open_branches(backing, settings.branches),
-              Generation{random_number() | 1}, random_, *this) {}
+              Generation{random_number() | 1}, random_, *this),
+        control_(with_rows(std::move(control.rows), pool_rows(pool_)),
+                 pool_commands(
+                     pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
+                 std::move(control.complain)) {}
 
   ~UnionFs() override { UnionFs::stop(); }
 
@@ -165,6 +180,10 @@ class UnionFs final : public proto::Filesystem {
 
   // --- for people
   [[nodiscard]] std::string pool_path(NodeId node) const override {
+    if (is_control_node(node)) {
+      const auto place = node.value - kFirstControlNode;
+      return place < kControlNames.size() ? "/" + std::string(kControlNames[place]) : "(unknown)";
+    }
     NodeView view;
     if (!pool_.nodes.view(node, view)) return "(unknown)";
     if (!view.named) return "(unlinked)";
@@ -198,9 +217,14 @@ class UnionFs final : public proto::Filesystem {
   }
 
   // --- order
-  /// A file handle's id carries the lane of its branch; that of a directory, 0.
-  [[nodiscard]] std::uint32_t lane(const proto::RequestHeader&,
+  /// A file handle's id carries the lane of its branch; that of a directory, 0. The control file
+  /// waits for no branch.
+  [[nodiscard]] std::uint32_t lane(const proto::RequestHeader& header,
                                    const proto::Request& request) const noexcept override {
+    if (is_control_node(header.node)) return kControlLane;
+    if (const auto* const look = std::get_if<proto::LookupRequest>(&request);
+        look != nullptr && look->name && is_control_name(header.node, look->name->view()))
+      return kControlLane;
     const auto by_handle = [](const auto& in) -> std::uint32_t {
       if constexpr (requires { in.handle_in; }) {
         const std::uint32_t from = HandleTable::tag(in.handle_in);
@@ -219,36 +243,57 @@ class UnionFs final : public proto::Filesystem {
   // --- names
   Result<proto::EntryReply> lookup(const Context& context,
                                    const proto::LookupRequest& request) override {
+    using Target = proto::LookupRequest::Target;
+    if (is_control_node(context.node)) {
+      if (request.target == Target::kSelf) return control_entry(context.node);
+      if (request.target == Target::kName) return Errno{ENOTDIR};
+      Context above = context;
+      above.node = proto::kRootNode;
+      proto::LookupRequest root = request;
+      root.target = Target::kSelf;
+      return lookup(above, root);
+    }
+    if (request.name && is_control_name(context.node, request.name->view()))
+      return control_entry(control_node(context.node, request.name->view()));
     return by_path([&] { return ops::lookup(pool_, context, request); });
   }
   void forget(NodeId node, std::uint64_t count) noexcept override {
+    if (is_control_node(node)) return;
     pool_.nodes.forget(node, count);
   }
   Result<proto::EntryReply> symlink(const Context& context,
                                     const proto::SymlinkRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{EEXIST};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::symlink(pool_, context, request); });
     });
   }
   Result<proto::EntryReply> mknod(const Context& context,
                                   const proto::MknodRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{EEXIST};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::mknod(pool_, context, request); });
     });
   }
   Result<proto::EntryReply> mkdir(const Context& context,
                                   const proto::MkdirRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{EEXIST};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::mkdir(pool_, context, request); });
     });
   }
   Result<void> unlink(const Context& context, const proto::UnlinkRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{EPERM};
     return by_path([&] { return ops::unlink(pool_, context, request); });
   }
   Result<void> rmdir(const Context& context, const proto::RmdirRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{ENOTDIR};
     return by_path([&] { return ops::rmdir(pool_, context, request); });
   }
   Result<void> rename(const Context& context, const proto::RenameRequest& request) override {
+    if (is_control_name(context.node, request.old_name.view())) return Errno{EPERM};
+    if (is_control_name(request.new_parent, request.new_name.view()))
+      return Errno{(request.flags & kNoReplace) != 0 ? EEXIST : EPERM};
     if (!moves_directory(context, request))
       return by_path([&] { return ops::rename(pool_, context, request); });
     const Gate::Closure alone(pool_.gate, kMovePatience);
@@ -259,6 +304,8 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::EntryReply> link(const Context& context,
                                  const proto::LinkRequest& request) override {
+    if (is_control_name(context.node, request.new_name.view())) return Errno{EEXIST};
+    if (is_control_node(request.old_node)) return Errno{EPERM};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::link(pool_, context, request); });
     });
@@ -267,51 +314,75 @@ class UnionFs final : public proto::Filesystem {
   // --- attributes
   Result<proto::AttrReply> getattr(const Context& context,
                                    const proto::GetattrRequest& request) override {
+    if (is_control_node(context.node)) return control_attr(context.node);
     return by_path([&] { return ops::getattr(pool_, context, request); });
   }
   Result<proto::StatxReply> statx(const Context& context,
                                   const proto::StatxRequest& request) override {
+    if (is_control_node(context.node)) {
+      proto::StatxReply reply;
+      reply.attr_valid = pool_.settings.attr_valid;
+      reply.mask = STATX_BASIC_STATS;
+      reply.attr = control_.attr(context.node, pool_.own);
+      return reply;
+    }
     return by_path([&] { return ops::statx(pool_, context, request); });
   }
   Result<proto::AttrReply> setattr(const Context& context,
                                    const proto::SetattrRequest& request) override {
+    if (is_control_node(context.node)) return Errno{EPERM};
     return by_path([&] { return ops::setattr(pool_, context, request); });
   }
   Result<void> access(const Context& context, const proto::AccessRequest& request) override {
+    if (is_control_node(context.node)) {
+      const proto::Attr attr = control_.attr(context.node, pool_.own);
+      return may_access(context, attr.mode, attr.uid, attr.gid, request.mask);
+    }
     return by_path([&] { return ops::access(pool_, context, request); });
   }
   Result<std::size_t> readlink(const Context& context, const proto::ReadlinkRequest&,
                                std::span<std::byte> out) override {
+    if (is_control_node(context.node)) return Errno{EINVAL};
     return by_path([&] { return ops::readlink(pool_, context, out); });
   }
   Result<proto::StatfsReply> statfs(const Context& context, const proto::StatfsRequest&) override {
     return ops::statfs(pool_, context);
   }
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
+    if (is_control_node(context.node))
+      return control_.set(request.name, request.value, request.flags);
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
     });
   }
   Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
                                std::span<std::byte> out) override {
+    if (is_control_node(context.node))
+      return control_.get(request.name, out.first(std::min<std::size_t>(out.size(), request.size)));
     return by_path([&] { return ops::getxattr(pool_, context, request, out); });
   }
   Result<std::size_t> listxattr(const Context& context, const proto::ListxattrRequest& request,
                                 std::span<std::byte> out) override {
+    if (is_control_node(context.node))
+      return control_.list(context.node,
+                           out.first(std::min<std::size_t>(out.size(), request.size)));
     return by_path([&] { return ops::listxattr(pool_, context, request, out); });
   }
   Result<void> removexattr(const Context& context,
                            const proto::RemovexattrRequest& request) override {
+    if (is_control_node(context.node)) return Errno{ENODATA};
     return by_path([&] { return ops::removexattr(pool_, context, request); });
   }
 
   // --- files
   Result<proto::OpenReply> open(const Context& context,
                                 const proto::OpenRequest& request) override {
+    if (is_control_node(context.node)) return Errno{EPERM};
     return by_path([&] { return ops::open(pool_, context, request); });
   }
   Result<proto::CreateReply> create(const Context& context,
                                     const proto::CreateRequest& request) override {
+    if (is_control_name(context.node, request.name.view())) return Errno{EEXIST};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::create(pool_, context, request); });
     });
@@ -351,6 +422,7 @@ class UnionFs final : public proto::Filesystem {
   }
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {
+    if (is_control_node(context.node)) return Errno{ENOTTY};
     return by_path([&] { return ops::ioctl(pool_, context, request, out); });
   }
   // Locks are the kernel's own while POSIX_LOCKS and FLOCK_LOCKS are not wanted: none of these
@@ -368,6 +440,7 @@ class UnionFs final : public proto::Filesystem {
   // --- directories
   Result<proto::OpenReply> opendir(const Context& context,
                                    const proto::OpendirRequest& request) override {
+    if (is_control_node(context.node)) return Errno{ENOTDIR};
     return by_path([&] { return ops::opendir(pool_, context, request); });
   }
   Result<void> readdir(const Context& context, const proto::ReaddirRequest& request,
@@ -392,6 +465,23 @@ class UnionFs final : public proto::Filesystem {
  private:
   /// Longer than a disk takes to spin up.
   static constexpr std::chrono::seconds kMovePatience{30};
+  /// RENAME_NOREPLACE of renameat2(2).
+  static constexpr std::uint32_t kNoReplace = 1;
+  /// Above those of the branches.
+  static constexpr std::uint32_t kControlLane = 255;
+
+  /// Nothing is counted: the node is always there.
+  [[nodiscard]] proto::EntryReply control_entry(NodeId control) const {
+    proto::EntryReply reply;
+    reply.entry.node = control;
+    reply.entry.entry_valid = pool_.settings.entry_valid;
+    reply.entry.attr_valid = pool_.settings.attr_valid;
+    reply.entry.attr = control_.attr(control, pool_.own);
+    return reply;
+  }
+  [[nodiscard]] proto::AttrReply control_attr(NodeId control) const {
+    return {pool_.settings.attr_valid, control_.attr(control, pool_.own)};
+  }
 
   template <class Operation>
   auto by_path(Operation operation) -> decltype(operation()) {
@@ -415,12 +505,14 @@ class UnionFs final : public proto::Filesystem {
 
   SharedRandom random_;
   Pool pool_;
+  ControlFile control_;
 };
 
 }  // namespace
 
-std::unique_ptr<proto::Filesystem> make_union_fs(Backing& backing, Settings& settings) {
-  return std::make_unique<UnionFs>(backing, settings);
+std::unique_ptr<proto::Filesystem> make_union_fs(Backing& backing, Settings& settings,
+                                                 ControlOptions control) {
+  return std::make_unique<UnionFs>(backing, settings, std::move(control));
 }
 
 }  // namespace bough::ops

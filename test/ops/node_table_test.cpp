@@ -1110,3 +1110,26 @@ TEST_CASE("eight threads at once lose no count") {
   CHECK(table.figures().victims == 0);
   CHECK(table.figures().bytes == bytes);
 }
+
+TEST_CASE("the children of a directory are its known names") {
+  NodeTable table(bough::proto::Generation{1});
+  const NodeId d = directory(table, kRootNode, "d");
+  const NodeId deep = file(table, d, "deep", 1);
+  const NodeId linked = file(table, kRootNode, "one", 2);
+  CHECK(file(table, kRootNode, "two", 2) == linked);
+  CHECK(file(table, d, "three", 2) == linked);
+  const NodeId gone = file(table, kRootNode, "gone", 3);
+  table.remove_name(kRootNode, "gone", nullptr);
+  const auto names = [&](NodeId parent) {
+    std::set<std::pair<std::uint64_t, std::string>> all;
+    for (const auto& [node, name] : table.children(parent)) all.emplace(node.value, name);
+    return all;
+  };
+  using Names = std::set<std::pair<std::uint64_t, std::string>>;
+  CHECK(names(kRootNode) == Names{{d.value, "d"}, {linked.value, "one"}, {linked.value, "two"}});
+  CHECK(names(d) == Names{{deep.value, "deep"}, {linked.value, "three"}});
+  CHECK(table.children(deep).empty());
+  CHECK(table.children(gone).empty());
+  table.forget(deep, 1);
+  CHECK(names(d) == Names{{linked.value, "three"}});
+}

@@ -61,18 +61,21 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// The connection as ops see it: remembers notifications, refuses backing files.
+/// The connection as ops see it: remembers notifications, as many as there is `room` for, and
+/// refuses backing files.
 class FakePort final : public proto::KernelPort {
  public:
   proto::Result<std::int32_t> open_backing(int) override { return proto::Errno{EPERM}; }
   void close_backing(std::int32_t) noexcept override {}
   bool notify(proto::Notification notification) override {
+    if (notifications.size() >= room) return false;
     notifications.push_back(std::move(notification));
     return true;
   }
   [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return false; }
 
   std::vector<proto::Notification> notifications;
+  std::size_t room = SIZE_MAX;
 };
 
 [[nodiscard]] inline std::size_t open_descriptors() {
@@ -113,7 +116,11 @@ class PoolFixture {
     settings_.min_free = 0;
     if (tune) tune(settings_);
     descriptors_before_ = open_descriptors();
-    fs_ = ops::make_union_fs(backing(), settings_);
+    ops::ControlOptions control;
+    control.rows = ops::settings_table(settings_);
+    control.complain = [this](const std::string& line) { complaints.push_back(line); };
+    control.mounted_inside = [this] { return mounted_inside; };
+    fs_ = ops::make_union_fs(backing(), settings_, std::move(control));
     proto::InitWants wants;
     fs_->want(wants);
     proto::InitAgreement agreement;
@@ -142,6 +149,11 @@ class PoolFixture {
   }
   PoolFixture(const PoolFixture&) = delete;
   PoolFixture& operator=(const PoolFixture&) = delete;
+
+  /// What the control file said to the log.
+  std::vector<std::string> complaints;
+  /// What the control file is told of mounts inside the pool.
+  std::string mounted_inside;
 
   [[nodiscard]] proto::Filesystem& fs() noexcept { return *fs_; }
   [[nodiscard]] FakePort& port() noexcept { return port_; }

@@ -1,0 +1,120 @@
+#include "ops/control_file.hpp"
+
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "ops/value_out.hpp"
+
+namespace bough::ops {
+namespace {
+
+using proto::Setting;
+
+proto::Time now() noexcept {
+  using namespace std::chrono;
+  const auto since = system_clock::now().time_since_epoch();
+  const auto whole = duration_cast<seconds>(since);
+  return {whole.count(),
+          static_cast<std::uint32_t>(duration_cast<nanoseconds>(since - whole).count())};
+}
+
+/// The spelling that keys are kept by; empty: none of ours.
+std::string spelling(std::string_view xattr) {
+  std::string key(own_key(xattr).value_or(std::string_view{}));
+  std::replace(key.begin(), key.end(), '_', '-');
+  return key;
+}
+
+/// For a log line: nothing that would begin another line, and only the beginning of much.
+std::string printable(std::string_view value) {
+  constexpr std::size_t kMost = 200;
+  std::string text(value.substr(0, kMost));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  return value.size() > kMost ? text + "..." : text;
+}
+
+}  // namespace
+
+ControlFile::ControlFile(std::vector<Setting> rows, std::vector<Command> commands,
+                         std::function<void(const std::string&)> complain)
+    : complain_(std::move(complain)), born_(now()) {
+  for (Setting& each : rows) {
+    const auto row = std::make_shared<const Setting>(std::move(each));
+    keys_[row->name] = row;
+    for (const std::string& alias : row->aliases) keys_[alias] = row;
+  }
+  for (const auto& [key, row] : keys_)
+    if (key == row->name) listed_.push_back(key);
+  for (Command& each : commands) {
+    std::string name = each.name;
+    commands_.emplace(std::move(name), std::move(each));
+  }
+}
+
+proto::Attr ControlFile::attr(NodeId control, const Identity& owner) const noexcept {
+  constexpr std::uint32_t kMode = S_IFREG | 0664;
+  proto::Attr attr;
+  attr.ino = control.value;
+  attr.atime = attr.mtime = attr.ctime = born_;
+  attr.mode = kMode;
+  attr.nlink = 1;
+  attr.uid = owner.uid;
+  attr.gid = owner.gid;
+  return attr;
+}
+
+const Setting* ControlFile::find(std::string_view xattr) const {
+  const auto found = keys_.find(spelling(xattr));
+  return found == keys_.end() ? nullptr : found->second.get();
+}
+
+Result<std::size_t> ControlFile::get(std::string_view xattr, std::span<std::byte> out) const {
+  const Setting* const row = find(xattr);
+  if (row == nullptr) return Errno{ENODATA};
+  return value_out(row->get(), out);
+}
+
+Result<std::size_t> ControlFile::list(NodeId control, std::span<std::byte> out) const {
+  const std::string_view prefix = kOwnPrefixes[control.value - kFirstControlNode];
+  std::string names;
+  for (const std::string& key : listed_) {
+    names += prefix;
+    names += key;
+    names += '\0';
+  }
+  return value_out(names, out);
+}
+
+Result<void> ControlFile::set(std::string_view xattr, std::span<const std::byte> value,
+                              std::uint32_t flags) {
+  const std::string key = spelling(xattr);
+  const auto command = commands_.find(key);
+  const auto row = keys_.find(key);
+  if (command == commands_.end() && row == keys_.end()) return Errno{ENODATA};
+  if ((flags & XATTR_CREATE) != 0) return Errno{EEXIST};
+  const std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
+  const auto refuse = [&](Errno error, const std::string& why) {
+    complain_("control file: " + key + "=" + printable(text) + ": " + key + " " + why);
+    return error;
+  };
+
+  const std::lock_guard lock(setting_);
+  std::string why;
+  if (command != commands_.end()) {
+    const auto done = command->second.run(why);
+    return done ? done : refuse(done.error(), why);
+  }
+  const Setting& setting = *row->second;
+  if (setting.when == Setting::When::kMount) return Errno{EROFS};
+  why = setting.set(text);
+  if (!why.empty()) return refuse(Errno{EINVAL}, why);
+  return {};
+}
+
+}  // namespace bough::ops

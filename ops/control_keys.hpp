@@ -1,0 +1,25 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ops/control_file.hpp"
+#include "ops/pool.hpp"
+
+namespace bough::ops {
+
+/// What only the pool itself knows, as it is in force: `branches` (path=MODE[,MINFREE], the modes
+/// of branches that turned read-only too) and `srcmounts` (their bare paths), both joined by ':'.
+/// The rows refer to `pool`.
+[[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool);
+
+/// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory
+/// back. `cmd.invalidate-all-nodes`: the kernel forgets every name below the root, and what it
+/// keeps of the files and directories in the root. EAGAIN: only so many as its queue takes; the
+/// rest when it is called again. EBUSY: with the names, the kernel would unmount what is mounted
+/// inside.
+[[nodiscard]] std::vector<ControlFile::Command> pool_commands(
+    Pool& pool, std::function<void()> let_go, std::function<std::string()> mounted_inside);
+
+}  // namespace bough::ops
