@@ -21,6 +21,7 @@
 #include "ops/hash.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
+#include "ops/virtual_xattr.hpp"
 
 namespace bough::ops {
 namespace {
@@ -351,14 +352,17 @@ class UnionFs final : public proto::Filesystem {
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
     if (is_control_node(context.node))
       return control_.set(request.name, request.value, request.flags);
+    if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
     });
   }
   Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
                                std::span<std::byte> out) override {
-    if (is_control_node(context.node))
-      return control_.get(request.name, out.first(std::min<std::size_t>(out.size(), request.size)));
+    const auto room = out.first(std::min<std::size_t>(out.size(), request.size));
+    if (is_control_node(context.node)) return control_.get(request.name, room);
+    if (const auto key = own_key(request.name))
+      return by_path([&] { return get_virtual(pool_, context, *key, room); });
     return by_path([&] { return ops::getxattr(pool_, context, request, out); });
   }
   Result<std::size_t> listxattr(const Context& context, const proto::ListxattrRequest& request,
@@ -371,6 +375,7 @@ class UnionFs final : public proto::Filesystem {
   Result<void> removexattr(const Context& context,
                            const proto::RemovexattrRequest& request) override {
     if (is_control_node(context.node)) return Errno{ENODATA};
+    if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] { return ops::removexattr(pool_, context, request); });
   }
 

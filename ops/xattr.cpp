@@ -2,6 +2,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "ops/control_names.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
 
@@ -19,18 +20,19 @@ Result<void> clear_set_gid(Pool& pool, int path_fd) {
   return pool.backing.chmod(path_fd, stat->mode & kPermissionBits & ~kSetGid);
 }
 
-/// What listxattr(2) hides from users without CAP_SYS_ADMIN; the daemon has it, they do not.
-bool hidden_from_users(std::string_view name) noexcept {
-  return name.starts_with("trusted.");
+/// What listxattr(2) hides from users without CAP_SYS_ADMIN (the daemon has it, they do not), and from
+/// everybody what a branch may hold under names that are the pool's own.
+bool hidden_from(std::uint32_t uid, std::string_view name) noexcept {
+  return (uid != 0 && name.starts_with("trusted.")) || own_key(name).has_value();
 }
 
-std::size_t drop_hidden(std::span<std::byte> names) noexcept {
+std::size_t drop_hidden(std::uint32_t uid, std::span<std::byte> names) noexcept {
   char* const begin = reinterpret_cast<char*>(names.data());
   std::size_t kept = 0;
   for (std::size_t at = 0; at < names.size();) {
     const std::size_t length = ::strnlen(begin + at, names.size() - at) + 1;
     const std::size_t whole = std::min(length, names.size() - at);
-    if (!hidden_from_users(std::string_view(begin + at, whole - 1))) {
+    if (!hidden_from(uid, std::string_view(begin + at, whole - 1))) {
       std::memmove(begin + kept, begin + at, whole);
       kept += whole;
     }
@@ -70,8 +72,8 @@ Result<std::size_t> listxattr(Pool& pool, const Context& context,
   note_branch(context, pool, file->branch);
   out = out.first(std::min<std::size_t>(out.size(), request.size));
   const auto size = pool.backing.list_xattr(file->fd(), out);
-  if (!size || out.empty() || context.uid == 0) return size;
-  return drop_hidden(out.first(*size));
+  if (!size || out.empty()) return size;
+  return drop_hidden(context.uid, out.first(*size));
 }
 
 Result<void> removexattr(Pool& pool, const Context& context,

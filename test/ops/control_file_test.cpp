@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "ops/control_names.hpp"
+#include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
 namespace bough::test {
@@ -181,16 +182,19 @@ TEST_CASE("a branch's own minimum is shown as it was given") {
 
 TEST_CASE("a buffer that is too small is told so, none asks for the length") {
   PoolFixture pool;
+  pool.file(0, "f");
   const std::string value = get(pool, control(pool), "user.boughfs.srcmounts");
   const auto need = static_cast<std::uint32_t>(value.size());
   std::vector<std::byte> out(65536);
   const auto ask = [&](NodeId node, const char* name, std::uint32_t size) {
     return pool.fs().getxattr(pool.as(node), {name, size}, out);
   };
-  const char* const name = "user.boughfs.srcmounts";
-  CHECK(*ask(control(pool), name, 0) == need);
-  CHECK(errno_of(ask(control(pool), name, need - 1)) == ERANGE);
-  CHECK(*ask(control(pool), name, need) == need);
+  for (const auto& [node, name] : {std::pair{control(pool), "user.boughfs.srcmounts"},
+                                   std::pair{pool.walk("f"), "user.boughfs.basepath"}}) {
+    CHECK(*ask(node, name, 0) == need);
+    CHECK(errno_of(ask(node, name, need - 1)) == ERANGE);
+    CHECK(*ask(node, name, need) == need);
+  }
   const auto length = pool.fs().listxattr(pool.as(control(pool)), {0}, out);
   REQUIRE(length.has_value());
   const auto size = static_cast<std::uint32_t>(*length);
@@ -392,6 +396,95 @@ TEST_CASE("settings are read while they are set") {
   }
   for (std::thread& each : threads) each.join();
   CHECK(wrong == 0);
+}
+
+TEST_CASE("the virtual attributes of files and directories") {
+  PoolFixture pool({"RW", "NC", "RW"});
+  pool.file(1, "d/f");
+  pool.file(2, "d/f");
+  pool.directory(0, "d");
+  pool.file(2, "g");
+  const auto expect = [&](NodeId node, const char* key, const std::string& value) {
+    CAPTURE(key);
+    CHECK(get(pool, node, std::string("user.boughfs.") + key) == value);
+    CHECK(get(pool, node, std::string("user.mergerfs.") + key) == value);
+  };
+  const std::string first = pool.branch(0);
+  const std::string second = pool.branch(1);
+  const std::string third = pool.branch(2);
+  const std::string nul(1, '\0');
+
+  expect(kRootNode, "basepath", first);
+  expect(kRootNode, "relpath", "");
+  expect(kRootNode, "fullpath", first + "/");
+  expect(kRootNode, "allpaths", first + "/" + nul + second + "/" + nul + third + "/");
+  const NodeId directory = pool.walk("d");
+  expect(directory, "basepath", first);
+  expect(directory, "relpath", "d");
+  expect(directory, "fullpath", first + "/d");
+  expect(directory, "allpaths", first + "/d" + nul + second + "/d" + nul + third + "/d");
+  const NodeId file = pool.walk("d/f");
+  expect(file, "basepath", second);
+  expect(file, "relpath", "d/f");
+  expect(file, "fullpath", second + "/d/f");
+  expect(file, "allpaths", second + "/d/f" + nul + third + "/d/f");
+  const NodeId alone = pool.walk("g");
+  expect(alone, "relpath", "g");
+  expect(alone, "fullpath", third + "/g");
+  expect(alone, "allpaths", third + "/g");
+  const std::string absent = "errno " + std::to_string(ENODATA);
+  for (const char* key : {"version", "branches", "", "basepat", "cmd.gc"})
+    expect(file, key, absent);
+
+  // Open, and without a name.
+  (void)pool.open(alone, O_RDONLY);
+  REQUIRE(pool.fs().unlink(pool.as(kRootNode), {pool.name("g")}).has_value());
+  for (const char* key : {"basepath", "relpath", "fullpath", "allpaths"})
+    expect(alone, key, absent);
+}
+
+TEST_CASE("the virtual attributes on one branch") {
+  PoolFixture pool;
+  pool.file(0, "d/f");
+  const NodeId file = pool.walk("d/f");
+  const std::string top = pool.branch(0);
+  CHECK(get(pool, file, "user.mergerfs.allpaths") == top + "/d/f");
+  CHECK(get(pool, file, "user.mergerfs.basepath") == top);
+  CHECK(get(pool, kRootNode, "user.mergerfs.fullpath") == top + "/");
+}
+
+TEST_CASE("a copy that cannot be asked for is not left out of allpaths") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW"}, with_faults(faults));
+  pool.file(0, "f");
+  pool.file(1, "f");
+  const NodeId file = pool.walk("f");
+  faults->fail({Call::kStatAt, 1, FaultyBacking::kAlways, pool.branch(1)}, EIO);
+  CHECK(get(pool, file, "user.boughfs.allpaths") == "errno " + std::to_string(EIO));
+}
+
+TEST_CASE("names of the pool's own are never stored on a branch, and never shown from one") {
+  if (!may_act_as_root()) return;
+  PoolFixture pool;
+  pool.file(0, "f");
+  pool.directory(0, "d");
+  for (const char* name : {"f", "d"}) {
+    const std::string place = pool.branch(0) / name;
+    REQUIRE(::setxattr(place.c_str(), "user.mergerfs.old", "1", 1, 0) == 0);
+    REQUIRE(::setxattr(place.c_str(), "user.kept", "1", 1, 0) == 0);
+    const NodeId node = pool.walk(name);
+    CHECK(listed(pool, node) == std::vector<std::string>{"user.kept"});
+    CHECK(get(pool, node, "user.mergerfs.old") == "errno " + std::to_string(ENODATA));
+    for (const char* key : {"user.mergerfs.old", "user.boughfs.new", "user.boughfs.relpath"}) {
+      CHECK(set(pool, node, key, "2") == EPERM);
+      CHECK(errno_of(pool.fs().removexattr(pool.as(node), {key})) == EPERM);
+    }
+    CHECK(set(pool, node, "user.boughfs", "a user's own") == 0);
+    std::array<char, 256> names{};
+    const ssize_t size = ::listxattr(place.c_str(), names.data(), names.size());
+    CHECK(std::string(names.data(), static_cast<std::size_t>(size)).find("new") ==
+          std::string::npos);
+  }
 }
 
 }  // namespace bough::test
