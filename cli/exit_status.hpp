@@ -9,9 +9,10 @@ namespace bough::cli {
 /// helpers' statuses; README.md and --help list them.
 enum class ExitStatus : int {
   kOk = 0,
-  /// The command line, an option, a branch or the mount point is wrong; nothing was mounted.
+  /// The command line, an option, a branch or the mount point is wrong; nothing was mounted, or set.
   kUsage = 1,
-  /// The system refused something that has nothing to do with the pool (no process, no memory).
+  /// The system refused something that has nothing to do with the pool (no process, no memory); or
+  /// the pool refused a subcommand, or does not answer.
   kSystem = 2,
   /// A subcommand was given a path that is in no boughfs pool.
   kNotAPool = 3,

@@ -15,6 +15,7 @@ constexpr std::string_view kUsage =
     "usage: boughfs [-o OPTION[,OPTION…]] BRANCHES… MOUNTPOINT\n"
     "       boughfs SOURCE TARGET -o OPTIONS        (as mount(8) and fstab call it)\n"
     "       boughfs status MOUNT [--json]\n"
+    "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
     "\n"
     "Joins the directories BRANCHES (PATH[=RW|RO|NC[,MINFREE]], separated by ':' or as several\n"
     "arguments) into one pool at MOUNTPOINT. Unmount with umount or fusermount3 -u.\n"
@@ -31,7 +32,11 @@ constexpr std::string_view kUsage =
     "  -v, -V, --version               the version\n"
     "\n"
     "Subcommands; MOUNT is any path inside a pool, and a branch of a subcommand's name is ./NAME\n"
-    "  status MOUNT [--json]           what is mounted there; never waits for the pool\n";
+    "  status MOUNT [--json]           what is mounted there; never waits for the pool\n"
+    "  ctl MOUNT list [--json]         the options of the mounted pool, as they are in force\n"
+    "  ctl MOUNT get KEY [--json]      one of them\n"
+    "  ctl MOUNT set KEY [VALUE]       change one at once\n"
+    "  ctl MOUNT info [--json]         its branches, policies and caching\n";
 
 constexpr std::string_view kStatus =
     "\n"
@@ -41,9 +46,11 @@ constexpr std::string_view kStatus =
     "\n"
     "Exit status\n"
     "   0  success; with -f: the pool was unmounted or told to stop\n"
-    "   1  the command line, an option, a branch or the mount point is wrong; nothing is mounted\n"
-    "   2  the system refused (no process, no memory); nothing is mounted\n"
-    "   3  status: the path is in no boughfs pool\n"
+    "   1  the command line, an option, a branch or the mount point is wrong; nothing is mounted,\n"
+    "      or with ctl: nothing is set\n"
+    "   2  the system refused (no process, no memory); nothing is mounted. ctl: the pool refused\n"
+    "      (no permission, mounted read-only), or does not answer\n"
+    "   3  status, ctl: the path is in no boughfs pool\n"
     "   4  with -f: the connection ended by an error or was aborted\n"
     "  32  the mount failed; nothing is mounted\n";
 

@@ -79,24 +79,14 @@ const Setting* OptionTable::find(std::string_view key) const {
 }
 
 std::string_view OptionTable::nearest(std::string_view key) const {
-  const std::string wanted = canonical_key(key);
-  // A third of the letters wrong is a slip; more is another word.
-  std::size_t best = std::max<std::size_t>(1, wanted.size() / 3);
-  std::string_view name;
-  const auto consider = [&](std::string_view candidate) {
-    const std::size_t distance = edit_distance(wanted, candidate);
-    if (distance < best || (distance == best && name.empty())) {
-      best = distance;
-      name = candidate;
-    }
-  };
+  std::vector<std::string_view> candidates;
   for (const Setting& row : rows_) {
-    consider(row.name);
-    for (const std::string& alias : row.aliases) consider(alias);
+    candidates.push_back(row.name);
+    candidates.insert(candidates.end(), row.aliases.begin(), row.aliases.end());
   }
-  for (const MountWord& word : mount_words()) consider(word.name);
-  for (const std::string_view word : label_words()) consider(word);
-  return name;
+  for (const MountWord& word : mount_words()) candidates.push_back(word.name);
+  for (const std::string_view word : label_words()) candidates.push_back(word);
+  return nearest_key(key, candidates);
 }
 
 void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
@@ -118,6 +108,21 @@ void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
                          (hint.empty() ? "" : ", did you mean '" + std::string(hint) + "'?") +
                          (hint.empty() ? "; " : " ") + "boughfs --help lists all");
   }
+}
+
+std::string_view nearest_key(std::string_view key, std::span<const std::string_view> candidates) {
+  const std::string wanted = canonical_key(key);
+  // A third of the letters wrong is a slip; more is another word.
+  std::size_t best = std::max<std::size_t>(1, wanted.size() / 3);
+  std::string_view name;
+  for (const std::string_view candidate : candidates) {
+    const std::size_t distance = edit_distance(wanted, candidate);
+    if (distance < best || (distance == best && name.empty())) {
+      best = distance;
+      name = candidate;
+    }
+  }
+  return name;
 }
 
 }  // namespace bough::cli

@@ -34,4 +34,8 @@ class OptionTable {
   std::vector<proto::Setting> rows_;
 };
 
+/// Of `candidates` the one that is spelt most like `key`, '_' for '-'; empty if none comes near.
+[[nodiscard]] std::string_view nearest_key(std::string_view key,
+                                           std::span<const std::string_view> candidates);
+
 }  // namespace bough::cli

@@ -6,6 +6,7 @@
 
 #include "cli/command_line.hpp"
 #include "cli/mount_command.hpp"
+#include "cli/subcommands/ctl.hpp"
 #include "cli/subcommands/status.hpp"
 #include "ops/union_fs.hpp"
 #include "session/handshake.hpp"
@@ -20,7 +21,7 @@ struct Subcommand {
   ExitStatus (*run)(int argc, char* const argv[]);
 };
 
-constexpr Subcommand kSubcommands[] = {{"status", status_command}};
+constexpr Subcommand kSubcommands[] = {{"status", status_command}, {"ctl", ctl_command}};
 
 ExitStatus complain(const std::exception& reason, ExitStatus status) {
   std::fprintf(stderr, "boughfs: %s\n", reason.what());

@@ -2,18 +2,14 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
-#include <optional>
 
 #include "cli/json_text.hpp"
+#include "cli/pool_of.hpp"
 
 namespace bough::cli {
 namespace {
-
-constexpr const char* kPoolType = "fuse.boughfs";
 
 // Documentation/filesystems/fuse.rst, "Control filesystem": a connection's directory is named by
 // the device number of its mount.
@@ -26,15 +22,8 @@ long waiting_requests(const MountInfo& mount) {
 }
 
 PoolStatus read_status(const std::string& path) {
-  const std::optional<MountInfo> mount = mount_of(path);
-  if (!mount) {
-    throw StartError(ExitStatus::kNotAPool, path + " cannot be reached: " + std::strerror(errno));
-  }
-  if (mount->type != kPoolType) {
-    throw StartError(ExitStatus::kNotAPool, path + " is in no boughfs pool, but in " + mount->type +
-                                                " at " + mount->mount_point);
-  }
-  return {*mount, waiting_requests(*mount)};
+  const MountInfo mount = pool_of(path);
+  return {mount, waiting_requests(mount)};
 }
 
 }  // namespace
