@@ -441,3 +441,11 @@ class Control(sandbox.LiveCase):
         self.assertEqual(self.ctl("get", "category.create"), "pfrd\n")
         self.assertIn("mounted read-only", self.ctl("set", "category.create", "ff", good=2))
         self.gone()
+
+    def test_ctl_on_a_dead_pool(self):
+        pool = self.start(("tmpfs",))
+        pool.process.kill()
+        pool.process.wait()
+        for arguments in (["list"], ["get", "pid"], ["set", "cache.attr", "1"]):
+            self.assertIn("does not answer", self.ctl(*arguments, good=2))
+        self.command(["umount", self.top])
