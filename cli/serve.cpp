@@ -1,5 +1,6 @@
 #include "cli/serve.hpp"
 
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -7,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "cli/control_rows.hpp"
 #include "cli/signals.hpp"
@@ -19,6 +22,7 @@
 #include "session/mount.hpp"
 #include "session/session.hpp"
 #include "session/trace.hpp"
+#include "session/tune_mount.hpp"
 
 namespace bough::cli {
 namespace {
@@ -43,6 +47,16 @@ void report_to_syslog(std::string_view report) {
     report.remove_prefix(end == std::string_view::npos ? report.size() : end + 1);
   }
   ::closelog();
+}
+
+/// Before the mount: a branch may lie where nobody may look while nobody serves.
+std::vector<session::BranchDevice> branch_devices(const Configuration& config) {
+  std::vector<session::BranchDevice> devices;
+  for (std::string& path : branch_directories(config)) {
+    struct stat info {};
+    if (::stat(path.c_str(), &info) == 0) devices.push_back({std::move(path), info.st_dev});
+  }
+  return devices;
 }
 
 void give_report(const session::Session& session, ReportTo to) {
@@ -95,12 +109,16 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
       ops::make_union_fs(*backing, config.ops, control_options(config, report_to));
   if (const std::string told = session::fit_message(config.session.message_pages); !told.empty())
     complain(told, report_to);
+  const std::vector<session::BranchDevice> branches = branch_devices(config);
   session::Mount mount = session::Mount::attach(mount_options(config));
   session::settle_daemon();
 
   session::SessionStart start;
   start.device = session::Device::duplicate(mount.device());
   start.agreement = session::shake_hands(*start.device, *pool, config.session, {}, trace.get());
+  if (const auto device = mount.device_number())
+    for (const std::string& line : session::tune_mount(config.session, *device, branches))
+      complain(line, report_to);
   session::Session session(std::move(start), *pool, config.session, std::move(trace));
 
   session::SessionHooks hooks;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -259,6 +261,20 @@ bool was_aborted(int device) {
   return ::read(device, room.data(), room.size()) < 0 && errno == ECONNABORTED;
 }
 
+/// A connection is numbered like the file system that it serves.
+std::optional<dev_t> connection_number(int device) {
+  const std::string path = "/proc/self/fdinfo/" + std::to_string(device);
+  std::FILE* const info = std::fopen(path.c_str(), "re");
+  if (info == nullptr) return std::nullopt;
+  std::array<char, 256> line{};
+  unsigned number = 0;
+  while (number == 0 && std::fgets(line.data(), line.size(), info) != nullptr)
+    if (std::sscanf(line.data(), "fuse_connection: %u", &number) != 1) number = 0;
+  std::fclose(info);
+  if (number == 0) return std::nullopt;
+  return makedev(0, number);
+}
+
 }  // namespace
 
 Mount Mount::attach(const MountOptions& options) {
@@ -266,7 +282,9 @@ Mount Mount::attach(const MountOptions& options) {
     if (::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
       throw MountError(options.target +
                        " is no open descriptor: it has to be a mounted FUSE device");
-    return {Fd(*fd), options.target, How::kNothing};
+    Mount mount(Fd(*fd), options.target, How::kNothing);
+    mount.device_number_ = connection_number(*fd);
+    return mount;
   }
   check_length(options.extra);
   const Fd place = hold_place(options.target);
@@ -275,7 +293,10 @@ Mount Mount::attach(const MountOptions& options) {
   Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);
   const auto entry = mount_at(target);
   Mount mount(std::move(device), std::move(target), direct ? How::kSyscall : How::kHelper);
-  if (entry) mount.id_ = entry->id;
+  if (entry) {
+    mount.id_ = entry->id;
+    mount.device_number_ = entry->device;
+  }
   mount.unique_id_ = unique_mount_id(mount.target_);
   return mount;
 }

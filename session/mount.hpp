@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sys/mount.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <optional>
@@ -52,6 +53,9 @@ class Mount {
 
   /// The descriptor of the connection, owned by this object.
   [[nodiscard]] int device() const noexcept { return device_.get(); }
+  /// st_dev of the pool's files, found without asking the pool. Nothing for a mount made by
+  /// somebody else if the kernel does not tell it of the device (before Linux 6.4).
+  [[nodiscard]] std::optional<dev_t> device_number() const noexcept { return device_number_; }
   /// Absolute and free of symbolic links; the given string for a mount made by somebody else.
   [[nodiscard]] const std::string& target() const noexcept { return target_; }
 
@@ -86,6 +90,7 @@ class Mount {
   /// Of the mount table; numbers are used again.
   std::string id_;
   std::optional<std::uint64_t> unique_id_;
+  std::optional<dev_t> device_number_;
   How how_ = How::kNothing;
 };
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 
@@ -31,6 +33,12 @@ std::string_view next_field(std::string_view& line) {
   return field;
 }
 
+dev_t parse_device(const std::string& text) {
+  unsigned major = 0;
+  unsigned minor = 0;
+  return std::sscanf(text.c_str(), "%u:%u", &major, &minor) == 2 ? makedev(major, minor) : 0;
+}
+
 }  // namespace
 
 std::optional<MountEntry> mount_at(std::string_view mountinfo, std::string_view path) {
@@ -41,14 +49,17 @@ std::optional<MountEntry> mount_at(std::string_view mountinfo, std::string_view 
     mountinfo.remove_prefix(std::min(end + 1, mountinfo.size()));
     // id, parent, device, root, mount point, options, optional fields up to "-", type, source, …
     const std::string_view id = next_field(line);
-    for (int skipped = 0; skipped < 3; ++skipped) next_field(line);
+    next_field(line);
+    const std::string device(next_field(line));
+    next_field(line);
     if (unescape(next_field(line)) != path) continue;
     const std::size_t dash = line.find(" - ");
     if (dash == std::string_view::npos) continue;
     line.remove_prefix(dash + 3);
     // Later lines are mounted over earlier ones.
     const std::string_view type = next_field(line);
-    found = MountEntry{std::string(id), std::string(type), unescape(next_field(line))};
+    found = MountEntry{std::string(id), std::string(type), unescape(next_field(line)),
+                       parse_device(device)};
   }
   return found;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +14,8 @@ struct MountEntry {
   std::string id;
   std::string type;
   std::string source;
+  /// st_dev of its files.
+  dev_t device = 0;
 };
 
 /// The topmost mount at exactly this path, from a text in the form of /proc/self/mountinfo; none if

@@ -90,6 +90,34 @@ proto::Setting message_size(std::uint32_t& pages) {
   return row;
 }
 
+proto::Setting read_ahead(std::uint64_t& kib) {
+  constexpr std::string_view kAuto = "auto";
+  proto::Setting row;
+  row.name = "readahead";
+  row.group = "Connection";
+  row.form = "KIB|auto";
+  row.fallback = std::to_string(kib);
+  row.help =
+      "how far the kernel reads ahead, here and on the branches' disks; 0: leave all alone; auto: "
+      "here at least one fuse-msg-size";
+  row.set = [&kib, kAuto](std::string_view text) -> std::string {
+    if (text == kAuto) {
+      kib = kReadAheadByMessage;
+      return {};
+    }
+    // A number of pages has to fit the kernel's 32 bits.
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 32;
+    const auto number = proto::parse_size(text);
+    if (!number || *number > kMost) return "wants a number of KiB such as 1024, 0 or auto";
+    kib = *number;
+    return {};
+  };
+  row.get = [&kib, kAuto] {
+    return kib == kReadAheadByMessage ? std::string(kAuto) : std::to_string(kib);
+  };
+  return row;
+}
+
 }  // namespace
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
@@ -103,6 +131,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                         "max-background"));
 
   rows.push_back(message_size(settings.message_pages));
+  rows.push_back(read_ahead(settings.read_ahead));
   rows.push_back(toggle("async-read", {}, settings.async_read,
                         "reading ahead, the kernel asks for several parts of a file at once"));
   rows.push_back(

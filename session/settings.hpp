@@ -1,12 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "proto/setting.hpp"
 
 namespace bough::session {
+
+/// Of Settings::read_ahead: as far as one message reaches.
+inline constexpr std::uint64_t kReadAheadByMessage = std::numeric_limits<std::uint64_t>::max();
 
 /// What a user may choose about one connection. A plain value: read when the session starts, not
 /// watched afterwards. The handshake corrects it to what the kernel agreed to, so that from then on
@@ -22,6 +26,10 @@ struct Settings {
   std::uint32_t congestion_threshold = 0;
   /// The largest message, in pages of the system: what a READ or WRITE carries at most. From 1.
   std::uint32_t message_pages;
+  /// KiB that the kernel reads ahead in the pool's files, and in those of its branches' disks; 0
+  /// leaves all as they are. kReadAheadByMessage: the pool's at least one message, the branches' as
+  /// they are.
+  std::uint64_t read_ahead = 0;
   /// Readahead sends READs in parallel, as background requests (ASYNC_READ).
   bool async_read = true;
   /// A trace line a request on stderr.

@@ -94,3 +94,81 @@ class Messages(sandbox.LiveCase):
         self.assertIn(f"fuse-msg-size is {int(self.limit)} pages instead of 100000", said)
         self.assertEqual(LIMIT.read_text(), self.limit)
         self.assertEqual(pool.unmount(), 0)
+
+
+class ReadAhead(sandbox.LiveCase):
+    tools = ("mkfs.ext4", "mkfs.btrfs", "setpriv", "fusermount3")
+
+    def of(self, device):
+        return int(Path(f"/sys/class/bdi/{device}/read_ahead_kb").read_text())
+
+    def of_pool(self, pool):
+        return self.of(processes.device_at(pool.mountpoint, pool.pid))
+
+    def disk(self, branch):
+        number = os.stat(branch).st_dev
+        return f"{os.major(number)}:{os.minor(number)}"
+
+    def test_as_far_as_a_message(self):
+        branch = self.file_system("ext4", "disk")
+        before = self.of(self.disk(branch))
+        for options, expected in ((), 128), (("readahead=auto",), 1024), (("readahead=auto", "fuse-msg-size=512k"), 512), \
+                (("readahead=auto", "fuse-msg-size=4k"), 128), (("readahead=0",), 128):
+            with self.subTest(options=options):
+                pool = self.pool([branch], modes.Root(), options, name="pool-" + "-".join(options))
+                self.assertEqual(self.of_pool(pool), expected)
+                self.assertEqual(self.of(self.disk(branch)), before, "the branch's disk is left alone")
+                self.assertEqual(pool.said(), "it said: ")
+                self.assertEqual(pool.unmount(), 0)
+
+    def test_a_number(self):
+        """It is for the pool and for the disks; what has none is named."""
+        branches = [self.file_system(kind, f"disk-{kind}") for kind in ("ext4", "tmpfs")]
+        pool = self.pool(branches, modes.Root(), ["readahead=512"])
+        self.assertEqual((self.of_pool(pool), self.of(self.disk(branches[0]))), (512, 512))
+        said = Path(pool.log).read_text()
+        self.assertEqual(said.count("\n"), 1, said)
+        self.assertIn(f"readahead of branch {branches[1]} cannot be set", said)
+        self.assertEqual(pool.unmount(), 0)
+
+    def test_who_may_not(self):
+        type(self).open_fuse_to_all(True)
+        user = modes.User()
+        branch = self.file_system("ext4", "disk", owner=user.uid)
+        pool = self.pool([branch], user, ["readahead=auto"])
+        self.assertEqual((self.of_pool(pool), pool.said()), (128, "it said: "))
+        self.assertEqual(pool.unmount(), 0)
+        pool = self.pool([branch], user, ["readahead=512"], name="other")
+        self.assertEqual(self.of_pool(pool), 128)
+        said = Path(pool.log).read_text()
+        self.assertEqual(said.count("\n"), 2, said)
+        self.assertIn("readahead of the pool cannot be set: Permission denied", said)
+        self.assertEqual(pool.unmount(), 0)
+
+
+class Background(sandbox.LiveCase):
+    tools = ("setpriv", "fusermount3")
+
+    def limits(self, pool):
+        number = processes.device_at(pool.mountpoint, pool.pid).partition(":")[2]
+        return tuple(int(Path(sandbox.CONTROL, number, name).read_text())
+                     for name in ("max_background", "congestion_threshold"))
+
+    def test_root(self):
+        branch = self.file_system("tmpfs", "disk")
+        for options, expected in ((), (128, 96)), (("max-background=60000",), (60000, 45000)), \
+                (("max-background=10", "congestion-threshold=3"), (10, 3)), \
+                (("congestion-threshold=1000",), (128, 128)):
+            with self.subTest(options=options):
+                pool = self.pool([branch], modes.Root(), options, name="pool-" + "-".join(options))
+                self.assertEqual(self.limits(pool), expected)
+                self.assertEqual(pool.unmount(), 0)
+
+    def test_user(self):
+        type(self).open_fuse_to_all(True)
+        most = int(Path("/sys/module/fuse/parameters/max_user_bgreq").read_text())
+        user = modes.User()
+        branch = self.file_system("tmpfs", "disk", owner=user.uid)
+        pool = self.pool([branch], user, ["max-background=65535"])
+        self.assertEqual(self.limits(pool)[0], min(most, 65535) if most else 65535)
+        self.assertEqual(pool.unmount(), 0)

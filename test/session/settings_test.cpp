@@ -56,6 +56,17 @@ TEST_CASE("every row sets, shows and refuses") {
     CHECK_FALSE(message.set(bad).empty());
     CHECK(settings.message_pages == 2);
   }
+  const proto::Setting& ahead = row(rows, "readahead");
+  CHECK(ahead.set("2k").empty());
+  CHECK(settings.read_ahead == 2048);
+  CHECK(ahead.get() == "2048");
+  for (const char* bad : {"", "-1", "much", "5g"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(ahead.set(bad).empty());
+    CHECK(settings.read_ahead == 2048);
+  }
+  CHECK(ahead.set("auto").empty());
+  CHECK(settings.read_ahead == session::kReadAheadByMessage);
   CHECK(row(rows, "debug").bare == "true");
   CHECK(row(rows, "debug").set("true").empty());
   CHECK(settings.debug);
