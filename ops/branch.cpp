@@ -92,26 +92,51 @@ Result<Fd> Branch::readable_directory(std::string_view path) {
 Result<FsStat> Branch::statfs() {
   const auto top = root();
   if (!top) return top.error();
+  return statfs(top->fd());
+}
+
+Result<FsStat> Branch::statfs(int root) {
   const auto now = std::chrono::steady_clock::now();
-  auto stat = backing_.statfs(top->fd());
+  std::uint64_t forgotten = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    forgotten = statfs_forgotten_;
+  }
+  auto stat = backing_.statfs(root);
   if (!stat) return stat;
   const std::lock_guard lock(mutex_);
+  if (forgotten != statfs_forgotten_ || (last_statfs_ && last_statfs_at_ > now)) return stat;
   last_statfs_ = *stat;
   last_statfs_at_ = now;
   return stat;
 }
 
-std::optional<FsStat> Branch::recent_statfs() const {
-  constexpr std::chrono::milliseconds kMoment{250};
+std::optional<Branch::LastStatfs> Branch::last_statfs() const {
   const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
-  if (!last_statfs_ || now - last_statfs_at_ >= kMoment) return std::nullopt;
-  return last_statfs_;
+  if (!last_statfs_) return std::nullopt;
+  return LastStatfs{*last_statfs_, now - last_statfs_at_};
 }
 
 void Branch::forget_statfs() noexcept {
   const std::lock_guard lock(mutex_);
   last_statfs_.reset();
+  ++statfs_forgotten_;
+}
+
+void Branch::refresh() noexcept {
+  std::shared_ptr<const Fd> top;
+  {
+    const std::lock_guard lock(mutex_);
+    top = root_;
+  }
+  if (!top || !statfs(top->get())) forget_statfs();
+  refreshing_.store(false);
+}
+
+void Branch::give_up_refresh() noexcept {
+  forget_statfs();
+  refreshing_.store(false);
 }
 
 std::uint64_t Branch::user_ino(const FileId& file) const noexcept {

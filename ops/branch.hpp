@@ -69,10 +69,24 @@ class Branch {
   /// The same, readable (for getdents and fsync).
   [[nodiscard]] Result<Fd> readable_directory(std::string_view path);
   [[nodiscard]] Result<FsStat> statfs();
-  /// What statfs() last said, if that was a moment ago.
-  [[nodiscard]] std::optional<FsStat> recent_statfs() const;
-  /// Much room may have been taken at once: what statfs() last said counts no more.
+  /// What statfs() last said, and how long ago it was asked.
+  struct LastStatfs {
+    FsStat stat;
+    std::chrono::nanoseconds age;
+  };
+  [[nodiscard]] std::optional<LastStatfs> last_statfs() const;
+  /// Much room may have been taken at once: what statfs() last said counts no more, nor what one
+  /// says that is under way.
   void forget_statfs() noexcept;
+
+  // --- for Refresher: who begins a refresh does it or gives it up
+  /// False: one is under way.
+  [[nodiscard]] bool begin_refresh() noexcept { return !refreshing_.exchange(true); }
+  /// statfs(), except that a disk that an idle pool has let go of is not reached for. What it last
+  /// said is forgotten when it says nothing now.
+  void refresh() noexcept;
+  void give_up_refresh() noexcept;
+
   /// Whether the branch's own file system is one of those that we know: a local one, where close(2)
   /// of a file has nothing to do or report.
   /// (Linux: its file_operations have no flush, unlike those of network file systems, which write
@@ -97,6 +111,7 @@ class Branch {
 
   Branch(Backing& backing, BranchId id, BranchSpec spec);
   [[nodiscard]] Result<void> verify_root(int fd);
+  [[nodiscard]] Result<FsStat> statfs(int root);
 
   Backing& backing_;
   const BranchId id_;
@@ -110,6 +125,9 @@ class Branch {
   std::shared_ptr<const Fd> root_;
   std::optional<FsStat> last_statfs_;
   std::chrono::steady_clock::time_point last_statfs_at_;
+  /// How often it was forgotten.
+  std::uint64_t statfs_forgotten_ = 0;
+  std::atomic<bool> refreshing_{false};
 };
 
 }  // namespace bough::ops

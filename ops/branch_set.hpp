@@ -19,6 +19,9 @@ class BranchSet {
 
   [[nodiscard]] std::size_t size() const noexcept { return branches_.size(); }
   [[nodiscard]] Branch& operator[](std::size_t index) const { return *branches_[index]; }
+  [[nodiscard]] const std::shared_ptr<Branch>& shared(std::size_t index) const {
+    return branches_[index];
+  }
   /// Null when the branch is no longer in the pool.
   [[nodiscard]] Branch* by_id(BranchId id) const noexcept;
   [[nodiscard]] auto begin() const noexcept { return branches_.begin(); }

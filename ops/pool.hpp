@@ -13,6 +13,7 @@
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
+#include "ops/refresher.hpp"
 #include "ops/seen_files.hpp"
 #include "ops/settings.hpp"
 #include "policy/facts.hpp"
@@ -41,6 +42,7 @@ struct Pool {
   DirectoryCache directories;
   FreeNames free_names;
   SeenFiles seen_files;
+  Refresher refresher;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change

@@ -7,9 +7,16 @@
 namespace bough::ops {
 namespace {
 
-/// With so much above the minimum, what was free a moment ago decides as well as what is free now:
-/// more than any disk takes in meanwhile.
-constexpr std::uint64_t kAmple = std::uint64_t{1} << 30U;
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
+
+/// With so much above the minimum, what was free a while ago decides as well as what is free now:
+/// more than any disk takes in meanwhile, and 1 GiB at least. Up to cache.statfs that is enough:
+/// how old figures may be is the user's word.
+std::uint64_t ample(std::chrono::nanoseconds age, std::chrono::nanoseconds most) noexcept {
+  constexpr std::chrono::nanoseconds kForOne = std::chrono::milliseconds(250);
+  if (age <= most) return kGiB;
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(age / kForOne) + 1) * kGiB;
+}
 
 }  // namespace
 
@@ -73,13 +80,22 @@ void PoolFacts::note_space(const FsStat& stat, Record& into) noexcept {
   into.space.read_only = stat.read_only;
 }
 
+/// Whether what the branch last said decides. What is older than it may be decides once more, while
+/// somebody else asks the branch.
+bool PoolFacts::recall_space(std::size_t branch, Record& into) {
+  const std::chrono::nanoseconds most = pool_.settings.statfs_valid;
+  const auto last = set_[branch].last_statfs();
+  if (!last || most.count() == 0) return false;
+  note_space(last->stat, into);
+  if (into.space.available < minimum_free(branch) + ample(last->age, most)) return false;
+  if (last->age > most) pool_.refresher.ask(set_.shared(branch));
+  return true;
+}
+
 std::optional<policy::Space> PoolFacts::space(std::size_t branch) {
   Record& asked = record(branch);
   if (asked.space_known == Known::kNotAsked) {
-    if (const auto recent = set_[branch].recent_statfs()) {
-      note_space(*recent, asked);
-      if (asked.space.available >= minimum_free(branch) + kAmple) return asked.space;
-    }
+    if (recall_space(branch, asked)) return asked.space;
     const auto stat = open_with_relief(pool_, [&] { return set_[branch].statfs(); });
     asked.space_known = Known::kNo;
     if (stat)

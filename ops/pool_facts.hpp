@@ -31,7 +31,7 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override;
   /// A branch that fails to answer counts as not having it; first_error() tells.
   [[nodiscard]] bool exists(std::size_t branch) override;
-  /// As of a moment ago where that leaves no doubt that the branch has room.
+  /// As of some time ago (cache.statfs) where that leaves no doubt that the branch has room.
   [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override;
   /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.
   [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override;
@@ -71,6 +71,7 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] Record& record(std::size_t branch) {
     return branch < kInline ? inline_[branch] : rest_[branch - kInline];
   }
+  [[nodiscard]] bool recall_space(std::size_t branch, Record& into);
   static void note_space(const FsStat& stat, Record& into) noexcept;
   void note_failure(Errno error) noexcept;
   /// A broken disk that was unmounted meanwhile answers EIO for as long as it is held on to.

@@ -87,11 +87,11 @@ proto::Setting policy_row(std::string name, std::span<const policy::Policy> poli
   return row;
 }
 
-proto::Setting seconds_row(std::string name, std::string alias,
+proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
                            proto::LiveValue<nanoseconds>& bound, std::string help) {
   proto::Setting row;
   row.name = std::move(name);
-  row.aliases = {std::move(alias)};
+  row.aliases = std::move(aliases);
   row.group = kCacheGroup;
   row.when = proto::Setting::When::kRuntime;
   row.form = "SECONDS";
@@ -177,12 +177,16 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                              "which copy is read"));
   table.push_back(policy_row("category.action", policy::action_policies(), settings.action,
                              "which copies are changed or removed"));
-  table.push_back(seconds_row("cache.attr", "attr-timeout", settings.attr_valid,
+  table.push_back(seconds_row("cache.attr", {"attr-timeout"}, settings.attr_valid,
                               "how long the kernel keeps attributes"));
-  table.push_back(seconds_row("cache.entry", "entry-timeout", settings.entry_valid,
+  table.push_back(seconds_row("cache.entry", {"entry-timeout"}, settings.entry_valid,
                               "how long the kernel keeps names"));
-  table.push_back(seconds_row("cache.negative-entry", "negative-timeout", settings.negative_valid,
+  table.push_back(seconds_row("cache.negative-entry", {"negative-timeout", "negative-entry"},
+                              settings.negative_valid,
                               "how long the kernel keeps that a name does not exist"));
+  table.push_back(seconds_row("cache.statfs", {}, settings.statfs_valid,
+                              "how long policies go by what a branch said of its free room; one "
+                              "that is nearly full is always asked"));
   table.push_back(switch_row("cache.symlinks", settings.cache_symlinks,
                              "the kernel keeps the texts of symbolic links"));
   table.push_back(switch_row("direct-io-allow-mmap", settings.direct_io_allow_mmap,

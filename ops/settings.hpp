@@ -29,6 +29,8 @@ struct Settings {
   proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> negative_valid;
+  /// How old the branches' figures of free room may be for policies; 0: they are always asked.
+  proto::LiveValue<std::chrono::nanoseconds> statfs_valid{std::chrono::milliseconds(250)};
   /// The kernel keeps the texts of symbolic links. What INIT agrees on corrects this and the next.
   bool cache_symlinks = false;
   /// A file that is open for direct I/O can be mapped shared.

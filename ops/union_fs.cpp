@@ -123,7 +123,7 @@ class UnionFs final : public proto::Filesystem {
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  std::move(control.complain)) {}
 
-  ~UnionFs() override { UnionFs::stop(); }
+  ~UnionFs() override { static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0))); }
 
   // --- life
   void want(proto::InitWants& wants) const override {
@@ -166,11 +166,14 @@ class UnionFs final : public proto::Filesystem {
     pool_.directories.clear();
     pool_.settings.files.process_names.let_go();
     let_go_of_listings(pool_);
+    pool_.refresher.rest();
   }
 
-  void stop() noexcept override {
+  bool stop(std::chrono::milliseconds patience) noexcept override {
+    const bool alone = pool_.refresher.stop(patience);
     pool_.handles.clear();
     pool_.nodes.clear();
+    return alone;
   }
 
   // --- claims

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -63,8 +64,9 @@ class Filesystem : public ClaimOwner {
   /// possibly beside a request that has just come.
   virtual void idle() noexcept = 0;
   /// The connection ended and no handler runs: drop every node and handle (no FORGET or RELEASE
-  /// comes for what was still known at an unmount).
-  virtual void stop() noexcept = 0;
+  /// comes for what was still known at an unmount). False: a thread of its own is stuck in a branch
+  /// for longer than `patience`; the process must then leave by _exit(), destroying nothing.
+  [[nodiscard]] virtual bool stop(std::chrono::milliseconds patience) noexcept = 0;
 
   // --- for people
   /// The pool path of a node ("/" for the root), or something like "(unlinked)"; only for traces.

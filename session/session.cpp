@@ -26,6 +26,8 @@ using std::chrono::steady_clock;
 constexpr milliseconds kPatience{30000};
 /// After the mount was detached with somebody still inside, time for requests that they had begun.
 constexpr milliseconds kGrace{200};
+/// For what a file system began by itself, which nobody waits for.
+constexpr milliseconds kFilesystemPatience{2000};
 /// How often the progress of an end is looked at.
 constexpr milliseconds kNap{20};
 
@@ -159,7 +161,7 @@ StopReason Session::run(const SessionHooks& hooks) {
   fs.start(parts.connection->agreement, *this);
   if (parts.resumed) static_cast<void>(notify(proto::NotifyResend{}));
   const StopReason reason = parts.serve(hooks);
-  if (!parts.stuck) fs.stop();
+  if (!parts.stuck) parts.stuck = !fs.stop(kFilesystemPatience);
   return reason;
 }
 

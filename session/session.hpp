@@ -65,7 +65,8 @@ class Session final : public proto::KernelPort {
   /// Ends run(). Any thread, any time, also from a signal handler.
   void stop() noexcept;
 
-  /// After run(): whether handlers were still stuck in branch calls at the deadline. Their threads
+  /// After run(): whether handlers, or threads of `fs`, were still stuck in branch calls at the
+  /// deadline. Their threads
   /// cannot be joined; the process must then leave by _exit(), destroying neither this object nor
   /// the file system.
   [[nodiscard]] bool stuck() const noexcept;

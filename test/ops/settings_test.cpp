@@ -103,6 +103,8 @@ TEST_CASE("times are seconds with fractions") {
   }
   CHECK(row(table, "cache.entry").set("3").empty());
   CHECK(row(table, "cache.negative-entry").set("4").empty());
+  CHECK(row(table, "cache.statfs").set("0.75").empty());
+  CHECK(settings.statfs_valid.get() == 750ms);
   CHECK(settings.entry_valid.get() == 3s);
   CHECK(settings.negative_valid.get() == 4s);
 }

@@ -181,7 +181,7 @@ TEST_CASE("stop: nothing stays, whatever the kernel still knew") {
   auto opened = pool.fs().open(pool.as(file->entry.node), {O_RDONLY, false});
   REQUIRE(opened.has_value());
   opened->keep();
-  pool.fs().stop();
+  CHECK(pool.fs().stop(std::chrono::seconds(1)));
   CHECK(pool.count("nodes") == 1);
   CHECK(pool.count("handles") == 0);
   CHECK(pool.count("holds") == 0);

@@ -22,6 +22,15 @@ TEST_CASE("the end of the connection ends the session and stops the file system"
   CHECK_FALSE(serving.session->stuck());
 }
 
+TEST_CASE("a file system whose own thread is stuck at the end makes the session stuck") {
+  Serving serving;
+  serving.fs.stuck_at_stop = true;
+  serving.kernel.hang_up();
+  serving.join();
+  CHECK(serving.fs.stops() == 1);
+  CHECK(serving.session->stuck());
+}
+
 TEST_CASE("stop() ends an idle session") {
   Serving serving;
   serving.session->stop();

@@ -131,11 +131,12 @@ void NullFilesystem::start(const InitAgreement&, KernelPort& port) {
   ++starts_;
 }
 
-void NullFilesystem::stop() noexcept {
+bool NullFilesystem::stop(std::chrono::milliseconds /*patience*/) noexcept {
   ++stops_;
   std::vector<Reply<void>> dropped;
   const std::lock_guard lock(mutex_);
   dropped.swap(locks_);
+  return !stuck_at_stop;
 }
 
 std::string NullFilesystem::pool_path(NodeId node) const {

@@ -29,6 +29,8 @@ class NullFilesystem : public proto::Filesystem {
   [[nodiscard]] int threads() const { return threads_.load(); }
   [[nodiscard]] int idles() const { return idles_.load(); }
   [[nodiscard]] int starts() const { return starts_.load(); }
+  /// What stop() is to say: a thread of the file system's own hangs.
+  std::atomic<bool> stuck_at_stop{false};
   [[nodiscard]] int stops() const { return stops_.load(); }
   /// Requests inside handlers that wait for let_go(), by name.
   [[nodiscard]] bool wait_parked(const std::string& name) const;
@@ -54,7 +56,7 @@ class NullFilesystem : public proto::Filesystem {
   void start(const proto::InitAgreement& agreement, proto::KernelPort& port) override;
   void thread_started() override { ++threads_; }
   void idle() noexcept override { ++idles_; }
-  void stop() noexcept override;
+  bool stop(std::chrono::milliseconds patience) noexcept override;
   std::string pool_path(proto::NodeId node) const override;
   void count(std::vector<proto::Counter>& into) const override;
 

@@ -142,7 +142,7 @@ class PoolFixture {
     CHECK(count("holds") == 0);
     CHECK(count("victims") == 0);
     CHECK(count("overdrawn") == 0);
-    fs_->stop();
+    CHECK(fs_->stop(std::chrono::seconds(20)));
     fs_.reset();
     wrapped_.reset();
     CHECK(open_descriptors() == descriptors_before_);
