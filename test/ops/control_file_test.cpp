@@ -254,8 +254,8 @@ TEST_CASE("nothing else can be done with the control file, and a real one behind
   const proto::Name name = pool.name(".boughfs");
   const proto::Name other = pool.name("file");
 
-  for (const std::uint32_t flags : {O_RDONLY, O_RDWR, O_WRONLY | O_TRUNC})
-    CHECK(errno_of(fs.open(at(node), {flags, false})) == EPERM);
+  for (const int flags : {O_RDONLY, O_RDWR, O_WRONLY | O_TRUNC})
+    CHECK(errno_of(fs.open(at(node), {static_cast<std::uint32_t>(flags), false})) == EPERM);
   CHECK(errno_of(fs.opendir(at(node), {})) == ENOTDIR);
   CHECK(errno_of(fs.readlink(at(node), {}, {})) == EINVAL);
   proto::SetattrRequest change;
