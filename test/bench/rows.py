@@ -101,11 +101,14 @@ class Fio(Measure):
     """A system that refuses a kind of I/O has no figure for it."""
     group = "data"
     tools = ("fio",)
-    # row -> how fio calls it, block, direct
-    JOBS = {"fio write": ("write", "1M", 0), "fio read": ("read", "1M", 0),
-            "fio write direct": ("write", "1M", 1), "fio read direct": ("read", "1M", 1),
-            "fio random write 4k": ("randwrite", "4k", 1), "fio random read 4k": ("randread", "4k", 1)}
-    rows = {name: "us/call" if block == "4k" else "us/MiB" for name, (_, block, _) in JOBS.items()}
+    # Row -> how fio calls it, block, direct, more. Of several jobs on the one file: the time of a call
+    # divided by them. What is warm was read by the row before it.
+    JOBS = {"fio write": ("write", "1M", 0, []), "fio read": ("read", "1M", 0, []),
+            "fio read warm": ("read", "1M", 0, ["--invalidate=0"]),
+            "fio write direct": ("write", "1M", 1, []), "fio read direct": ("read", "1M", 1, []),
+            "fio random write 4k": ("randwrite", "4k", 1, []), "fio random read 4k": ("randread", "4k", 1, []),
+            "fio 4 writers 4k": ("randwrite", "4k", 1, ["--numjobs=4", "--group_reporting"])}
+    rows = {name: "us/call" if block == "4k" else "us/MiB" for name, (_, block, _, _) in JOBS.items()}
 
     def __init__(self, megabytes):
         self.megabytes = megabytes
@@ -113,11 +116,11 @@ class Fio(Measure):
     def run(self, system, tag):
         file = os.path.join(system.path, f"fio-{tag}")
         figures = {}
-        for name, (kind, block, direct) in self.JOBS.items():
+        for name, (kind, block, direct, more) in self.JOBS.items():
             amount = self.megabytes if block == "1M" else max(1, self.megabytes // 4)
             argv = ["fio", "--name=bench", f"--filename={file}", f"--rw={kind}", f"--bs={block}",
                     f"--direct={direct}", f"--size={self.megabytes}M", f"--io_size={amount}M", "--ioengine=psync",
-                    "--fallocate=none", "--randseed=1", "--output-format=json"]
+                    "--fallocate=none", "--randseed=1", "--output-format=json", *more]
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             figures[name] = None
             if done.returncode == 0:
