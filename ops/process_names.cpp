@@ -11,6 +11,8 @@
 #include <cstring>
 #include <span>
 
+#include "proto/utf8.hpp"
+
 namespace bough::ops {
 namespace {
 
@@ -42,6 +44,18 @@ std::uint32_t process_of(std::string_view status) {
   return static_cast<std::uint32_t>(std::strtoul(status.data() + at + kKey.size(), nullptr, 10));
 }
 
+/// A name that the control file can show to tools, which read UTF-8 and lines.
+bool presentable(std::string_view name) {
+  if (name.empty() || name.size() > NAME_MAX) return false;
+  for (std::size_t at = 0; at < name.size();) {
+    const std::size_t length = proto::utf8_length(name, at);
+    if (length == 0 || static_cast<unsigned char>(name[at]) < ' ' || name[at] == '\x7f')
+      return false;
+    at += length;
+  }
+  return true;
+}
+
 bool is_gone(Errno error) {
   return error == Errno{ENOENT} || error == Errno{ESRCH};
 }
@@ -55,7 +69,7 @@ std::string ProcessNames::set(std::string_view text) {
   Names names;
   for (std::size_t at = 0; at <= text.size();) {
     const auto end = std::min(text.find('|', at), text.size());
-    if (end == at || end - at > NAME_MAX)
+    if (!presentable(text.substr(at, end - at)))
       return "wants names of programs, with | between them, such as rtorrent|qbittorrent-nox";
     names.emplace_back(text.substr(at, end - at));
     at = end + 1;

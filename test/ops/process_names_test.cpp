@@ -94,6 +94,12 @@ TEST_CASE("ProcessNames: the words of the option") {
     CHECK(names.text() == "a|b");
   }
   CHECK_FALSE(names.set(std::string(256, 'x')).empty());
+  using namespace std::string_view_literals;
+  for (const std::string_view bad : {"a|b\0"sv, "a\nb"sv, "\x7f"sv, "caf\xe9"sv}) {
+    CAPTURE(bad);
+    CHECK_FALSE(names.set(bad).empty());
+  }
+  CHECK(names.set("café").empty());
 }
 
 TEST_CASE("ProcessNames: the process' name counts, of a thread too, as it is now") {
