@@ -41,6 +41,11 @@ std::string option_row(const proto::Setting& row) {
     }
     text += ".\n";
   }
+  if (row.when != proto::Setting::When::kMount) {
+    text += "May be changed while the pool is mounted";
+    text +=
+        row.when == proto::Setting::When::kNextOpen ? ", for files opened from then on.\n" : ".\n";
+  }
   return text;
 }
 

@@ -46,6 +46,23 @@ TEST_CASE("an option's entry has its form, its default and its other names") {
                   "\\fBdebug\\fP[\\fB=\\fP\\fIBOOL\\fP]\nPrint.\n") != std::string::npos);
 }
 
+TEST_CASE("an option's entry says whether it may change on a mounted pool") {
+  proto::Setting row;
+  row.name = "some-option";
+  row.group = "Group";
+  row.help = "what it does";
+  const auto entry = [&](proto::Setting::When when) {
+    row.when = when;
+    return cli::man_page(kMarkers, cli::OptionTable({row}));
+  };
+  using When = proto::Setting::When;
+  CHECK(entry(When::kMount).find("while the pool is mounted") == std::string::npos);
+  CHECK(entry(When::kRuntime).find("May be changed while the pool is mounted.\n") !=
+        std::string::npos);
+  CHECK(entry(When::kNextOpen).find("mounted, for files opened from then on.\n") !=
+        std::string::npos);
+}
+
 TEST_CASE("every generic word is in the page") {
   const cli::Configuration config;
   const std::string page = cli::man_page(kMarkers, config.table);
