@@ -15,6 +15,9 @@ struct Caching {
 Caching caching(const OpenFacts& facts) noexcept {
   switch (facts.mode) {
     case CacheFiles::kAuto:
+      // What can only be written can be neither read from the cache nor mapped: each write is a
+      // request anyway, and goes without a copy in the cache.
+      if ((facts.flags & O_ACCMODE) == O_WRONLY) return {true, false};
       // Who asks for O_DIRECT wants his writes side by side, which a cached file does not allow;
       // and he may map the file all the same.
       if ((facts.flags & O_DIRECT) != 0 && facts.direct_mmap) return {true, false};

@@ -100,11 +100,11 @@ def calls(client, scale, processor_time):
 class Fio(Measure):
     """A system that refuses a kind of I/O has no figure for it."""
     group = "data"
-    tools = ("fio",)
+    tools = ("fio", "fstrim")
     # Row -> how fio calls it, block, direct, more. Of several jobs on the one file: the time of a call
     # divided by them. What is warm was read by the row before it.
     JOBS = {"fio write": ("write", "1M", 0, []), "fio read": ("read", "1M", 0, []),
-            "fio read warm": ("read", "1M", 0, ["--invalidate=0"]),
+            "fio read warm": ("read", "1M", 0, ["--invalidate=0", "--loops=8"]),
             "fio write direct": ("write", "1M", 1, []), "fio read direct": ("read", "1M", 1, []),
             "fio random write 4k": ("randwrite", "4k", 1, []), "fio random read 4k": ("randread", "4k", 1, []),
             "fio 4 writers 4k": ("randwrite", "4k", 1, ["--numjobs=4", "--group_reporting"])}
@@ -113,10 +113,24 @@ class Fio(Measure):
     def __init__(self, megabytes):
         self.megabytes = megabytes
 
+    @staticmethod
+    def cool(system, name):
+        """On the disk, and in nobody's page cache, neither the pool's nor the branch's: else a row pays for the
+        one before it, or profits."""
+        for folder in (system.path, *system.branches):
+            path = os.path.join(folder, name)
+            if os.path.exists(path):
+                file = os.open(path, os.O_RDONLY)
+                os.fsync(file)
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(file)
+
     def run(self, system, tag):
         file = os.path.join(system.path, f"fio-{tag}")
         figures = {}
         for name, (kind, block, direct, more) in self.JOBS.items():
+            if name != "fio read warm":
+                self.cool(system, os.path.basename(file))
             amount = self.megabytes if block == "1M" else max(1, self.megabytes // 4)
             argv = ["fio", "--name=bench", f"--filename={file}", f"--rw={kind}", f"--bs={block}",
                     f"--direct={direct}", f"--size={self.megabytes}M", f"--io_size={amount}M", "--ioengine=psync",
@@ -129,6 +143,10 @@ class Fio(Measure):
             elif "Invalid argument" not in done.stderr:
                 raise RuntimeError(f"{' '.join(argv)} on {system.name}: {done.stderr[-2000:]}")
         os.unlink(file)
+        for branch in system.branches or [system.path]:
+            # the image's RAM comes back
+            output_of(["sync", "-f", branch])
+            output_of(["fstrim", os.path.dirname(branch)])
         return figures
 
 

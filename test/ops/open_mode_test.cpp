@@ -70,12 +70,16 @@ TEST_CASE("open_mode: the table of cache.files") {
   }
 }
 
-TEST_CASE("open_mode: auto caches, but for O_DIRECT where a direct file can be mapped") {
+TEST_CASE(
+    "open_mode: auto caches, but for O_DIRECT where a direct file can be mapped, and O_WRONLY") {
   for (const bool unchanged : {false, true}) {
     for (const bool direct_mmap : {false, true}) {
       OpenFacts facts;
       facts.unchanged = unchanged;
       facts.direct_mmap = direct_mmap;
+      facts.flags = O_WRONLY | O_APPEND;
+      CHECK((open_mode(facts) & ~reply::kNoflush) ==
+            (reply::kDirectIo | reply::kParallelDirectWrites));
       facts.flags = O_RDWR;
       CHECK((open_mode(facts) & ~reply::kNoflush) == (unchanged ? reply::kKeepCache : 0));
       facts.flags = O_RDWR | O_DIRECT;
