@@ -13,11 +13,18 @@ namespace bough::ops {
 /// before. The descriptor is the handle's.
 [[nodiscard]] Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct);
 
-/// After EINVAL of an O_DIRECT request. The alignment that O_DIRECT wants of the caller's memory is
-/// invisible here, and a long call from memory that is not aligned to pages comes in pieces that
-/// are cut at page ends of that memory: anywhere in the file. Such a piece is to go without
-/// O_DIRECT (and is remembered, so that the next one is known). Everything else is EINVAL for the
-/// caller, as natively. `limit`: the longest request in bytes.
+/// The alignment that O_DIRECT wants of the caller's memory is invisible here, and a long call from
+/// memory that is not aligned to pages comes in pieces that are cut at page ends of that memory:
+/// anywhere in the file. Such a piece is to go without O_DIRECT, when the branch refuses it;
+/// everything else that it refuses is EINVAL for the caller, as natively. Pieces of one call may
+/// come at once, on several threads.
+///
+/// Before an O_DIRECT request: notes where it ends, if the kernel may have cut it there. `limit`:
+/// the longest request in bytes.
+void note_cut(const Pool& pool, FileHandle& handle, std::uint64_t offset, std::uint64_t size,
+              std::uint64_t limit) noexcept;
+/// After it gave EINVAL: whether it is such a piece. May wait some milliseconds for the request
+/// before it, where the answer depends on that.
 [[nodiscard]] bool is_cut_piece(Pool& pool, FileHandle& handle, std::uint64_t offset,
                                 std::uint64_t size, std::uint64_t limit) noexcept;
 

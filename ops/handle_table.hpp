@@ -44,8 +44,9 @@ struct FileHandle final : Handle {
   /// The same file for the other kind of I/O: without O_DIRECT if `fd` has it, else with it. Made
   /// when it is first needed, see ops/file_handle. -1: not yet.
   std::atomic<int> twin{-1};
-  /// Where the last piece of an O_DIRECT call ended that went without O_DIRECT. See ops/file_handle.
-  std::atomic<std::uint64_t> cut_at{kNotCut};
+  /// Where pieces of O_DIRECT calls ended that the kernel may have cut there. See ops/file_handle.
+  std::array<std::atomic<std::uint64_t>, 4> cuts{kNotCut, kNotCut, kNotCut, kNotCut};
+  std::atomic<std::uint32_t> next_cut{0};
   static constexpr std::uint64_t kNotCut = ~std::uint64_t{0};
 };
 
@@ -111,7 +112,8 @@ class HandleTable {
   /// Empty: not open, or of the other kind.
   [[nodiscard]] HandleRef<FileHandle> file(HandleId id);
   [[nodiscard]] HandleRef<DirHandle> directory(HandleId id);
-  /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case only.
+  /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case
+  /// only.
   [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
   /// Takes it out; what it held goes when the last reference does. Empty: was not there.
   HandleRefBase remove(HandleId id) noexcept;

@@ -61,6 +61,7 @@ Result<std::size_t> in_one_call(Pool& pool, FileHandle& handle, std::uint32_t fl
   const bool direct = (flags & O_DIRECT) != 0;
   const auto fd = descriptor_for(pool, handle, direct);
   if (!fd) return fd.error();
+  if (direct) note_cut(pool, handle, offset, size, limit);
   const auto done = call(*fd);
   if (done || !direct || done.error() != Errno{EINVAL} ||
       !is_cut_piece(pool, handle, offset, size, limit))

@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "test/support/pool_fixture.hpp"
@@ -118,4 +121,36 @@ TEST_CASE("O_DIRECT: what the kernel cut goes without it, what the caller misali
   CHECK(write(kLongest - 8, 8) == 8);
   CHECK(pool.count("cut_direct_calls") == 2);
   CHECK(write(kLongest, 8) == -EINVAL);
+  // Longest, but it follows nothing that was cut there.
+  CHECK(write(100, kLongest) == -EINVAL);
+}
+
+TEST_CASE("O_DIRECT: the last piece of a call that the kernel cut is served before the first") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  pool.file(0, "f", "text");
+  const auto handle = pool.open(pool.walk("f"), O_RDWR | O_DIRECT);
+  constexpr std::size_t kLongest = std::size_t{1024} * 1024;
+  const std::string data(kLongest, 'd');
+  const auto write = [&](std::uint64_t offset, std::size_t size) {
+    auto request = write_of(handle, std::string_view(data).substr(0, size), O_RDWR | O_DIRECT);
+    request.offset = offset;
+    const auto done = pool.fs().write(pool.as(proto::kRootNode), request);
+    return done ? static_cast<int>(*done) : -done.error().value();
+  };
+  // Both are refused; then each goes without O_DIRECT.
+  faults->fail({Call::kWrite, 1, 2, {}}, EINVAL);
+  int first = 0;
+  std::jthread other;
+  faults->before({Call::kWrite, 1, 1, {}}, [&] {
+    other = std::jthread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      first = write(0, kLongest - 8);
+    });
+  });
+  CHECK(write(kLongest - 8, 8) == 8);
+  other.join();
+  CHECK(first == static_cast<int>(kLongest) - 8);
+  CHECK(pool.count("cut_direct_calls") == 2);
+  CHECK(pool.text(0, "f") == data);
 }
