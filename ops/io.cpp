@@ -147,7 +147,9 @@ Result<std::uint32_t> write(Pool& pool, const Context& context,
 
   const CallerGuard guard = allocate_as(pool, *owner);
   if (!guard.ready()) return guard.ready().error();
-  const bool append = !request.from_cache && (request.flags & O_APPEND) != 0;
+  // With writeback the kernel knows the end: what belongs before it may still be in its cache.
+  const bool append =
+      !request.from_cache && (request.flags & O_APPEND) != 0 && !pool.settings.files.writeback;
   const auto written =
       request.from_cache || !is_callers_range(request)
           ? write_all(pool, *handle, request, append)

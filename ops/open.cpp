@@ -33,6 +33,8 @@ std::uint32_t mode_of(Pool& pool, const Context& context, NodeId node, BranchId 
   facts.parallel_direct_writes = settings.parallel_direct_writes;
   facts.flush = settings.flush;
   facts.direct_mmap = pool.agreement.features.has(proto::Feature::kDirectIoAllowMmap);
+  facts.writeback = settings.writeback;
+  facts.append_only = (stat.attributes & STATX_ATTR_APPEND) != 0;
   facts.flags = flags;
   const auto set = pool.branches.snapshot();
   const Branch* const branch = set->by_id(on);

@@ -34,6 +34,10 @@ struct OpenFacts {
   FlushOnClose flush = FlushOnClose::kAuto;
   /// Direct files can be mapped shared (DIRECT_IO_ALLOW_MMAP is agreed).
   bool direct_mmap = false;
+  /// The kernel keeps sizes and times (WRITEBACK_CACHE is agreed).
+  bool writeback = false;
+  /// The file can only be appended to (FS_APPEND_FL).
+  bool append_only = false;
   /// close(2) of the branch's file has nothing to do or report.
   bool closes_quietly = false;
   /// open(2)'s, as the caller gave them.

@@ -154,3 +154,17 @@ TEST_CASE("O_DIRECT: the last piece of a call that the kernel cut is served befo
   CHECK(pool.count("cut_direct_calls") == 2);
   CHECK(pool.text(0, "f") == data);
 }
+
+TEST_CASE("O_APPEND with writeback goes where the kernel says") {
+  PoolFixture pool({"RW"}, {}, [](ops::Settings& settings) { settings.files.writeback = true; });
+  pool.file(0, "f", "text");
+  const auto handle = pool.open(pool.walk("f"), O_RDWR | O_APPEND);
+  auto request = write_of(handle, "end", O_RDWR | O_APPEND);
+  request.offset = 6;
+  CHECK(*pool.fs().write(pool.as(proto::kRootNode), request) == 3);
+  request = write_of(handle, "++", O_RDONLY);
+  request.offset = 4;
+  request.from_cache = true;
+  CHECK(*pool.fs().write(pool.as(proto::kRootNode), request) == 2);
+  CHECK(pool.text(0, "f") == "text++end");
+}

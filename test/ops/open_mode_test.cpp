@@ -110,3 +110,20 @@ TEST_CASE("open_mode: when close(2) flushes") {
     }
   }
 }
+
+TEST_CASE("open_mode: where the kernel keeps sizes and times") {
+  const auto writeback = [](OpenFacts& facts) { facts.writeback = true; };
+  const auto append_only = [](OpenFacts& facts) { facts.writeback = facts.append_only = true; };
+  for (const CacheFiles mode : {CacheFiles::kAuto, CacheFiles::kPartial, CacheFiles::kFull,
+                                CacheFiles::kAutoFull, CacheFiles::kLibfuse}) {
+    expect(mode, {false, mode == CacheFiles::kFull}, writeback);
+    expect(mode, {true, false}, append_only);
+    expect(mode, {false, mode == CacheFiles::kFull},
+           [](OpenFacts& facts) { facts.append_only = true; });
+  }
+  expect(CacheFiles::kOff, {true, false}, writeback);
+  expect(CacheFiles::kAuto, {false, false}, [](OpenFacts& facts) {
+    facts.writeback = true;
+    facts.flags = O_RDWR | O_DIRECT;
+  });
+}
