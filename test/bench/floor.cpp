@@ -3,7 +3,10 @@
 // policy, no credentials (it serves root alone), no xattrs, no FLUSH; threads that block in
 // read(2). A measuring tool: never installed, and not to be trusted with files.
 //
-//   bench_floor DIRECTORY MOUNTPOINT      serves until it is unmounted
+//   bench_floor [--slow-writes MS] DIRECTORY MOUNTPOINT      serves until it is unmounted
+//
+// --slow-writes makes it a slow disk for tests: files are open for direct I/O with parallel writes,
+// and each WRITE takes so many milliseconds, however many run at once.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -39,6 +42,8 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr std::chrono::seconds kValid{1};
+/// More writes than any test has at once.
+constexpr unsigned kSlowThreads = 24;
 
 /// What a reply's payload came to: its length or the reason why there is none.
 using Length = proto::Result<std::size_t>;
@@ -97,9 +102,10 @@ struct Nobody final : proto::ClaimOwner {
 /// Serves requests on one thread.
 class Server {
  public:
-  Server(Tree& tree, int device, std::size_t max_payload)
+  Server(Tree& tree, int device, std::size_t max_payload, std::chrono::milliseconds write_time)
       : tree_(tree),
         device_(device),
+        write_time_(write_time),
         half_(kPage + (max_payload + kPage - 1) / kPage * kPage + kPage),
         pages_(static_cast<std::byte*>(std::aligned_alloc(kPage, 2 * half_))),
         receive_(pages_ + kPage - kWritePrefix),
@@ -265,7 +271,7 @@ class Server {
     if (fd < 0 || ::fstat(fd, &stat) != 0) return failed();
     proto::CreateReply reply;
     reply.entry.entry = describe(*place, stat);
-    reply.open.claim = proto::HandleClaim(nobody_, handle_of(fd));
+    reply.open = open_reply(fd);
     const std::size_t length = proto::encode(payload_, reply);
     reply.keep();
     return length;
@@ -276,6 +282,7 @@ class Server {
   }
   Length on(const proto::WriteRequest& request) {
     const int fd = file_of(request.handle);
+    if (write_time_.count() > 0) std::this_thread::sleep_for(write_time_);
     ssize_t written = 0;
     if ((request.flags & O_APPEND) != 0) {
       const iovec data{const_cast<std::byte*>(request.data.data()), request.data.size()};
@@ -408,10 +415,16 @@ class Server {
   static proto::HandleId handle_of(int fd) {
     return proto::HandleId{static_cast<std::uint64_t>(fd)};
   }
-  Length opened(int fd) {
-    if (fd < 0) return failed();
+  proto::OpenReply open_reply(int fd) {
     proto::OpenReply reply;
     reply.claim = proto::HandleClaim(nobody_, handle_of(fd));
+    namespace flags = proto::abi::open_reply;
+    if (write_time_.count() > 0) reply.flags = flags::kDirectIo | flags::kParallelDirectWrites;
+    return reply;
+  }
+  Length opened(int fd) {
+    if (fd < 0) return failed();
+    proto::OpenReply reply = open_reply(fd);
     const std::size_t length = proto::encode(payload_, reply);
     reply.keep();
     return length;
@@ -427,6 +440,7 @@ class Server {
 
   Tree& tree_;
   const int device_;
+  const std::chrono::milliseconds write_time_;
   /// The receive buffer's half of the pages, and the reply's.
   const std::size_t half_;
   std::byte* const pages_;
@@ -466,7 +480,7 @@ proto::InitAgreement shake_hands(int device) {
   return agreement;
 }
 
-int serve(const char* directory, const char* mountpoint) {
+int serve(const char* directory, const char* mountpoint, std::chrono::milliseconds write_time) {
   const int root = ::open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) give_up(directory);
   const int device = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -486,8 +500,10 @@ int serve(const char* directory, const char* mountpoint) {
 
   Tree tree(root);
   std::vector<std::jthread> threads;
-  for (unsigned i = 0; i < std::max(2U, std::thread::hardware_concurrency()); ++i)
-    threads.emplace_back([&] { Server(tree, device, agreement.max_payload()).run(); });
+  const unsigned count =
+      write_time.count() > 0 ? kSlowThreads : std::max(2U, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < count; ++i)
+    threads.emplace_back([&] { Server(tree, device, agreement.max_payload(), write_time).run(); });
   return 0;
 }
 
@@ -495,9 +511,11 @@ int serve(const char* directory, const char* mountpoint) {
 }  // namespace bough::bench
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fputs("usage: bench_floor DIRECTORY MOUNTPOINT\n", stderr);
+  const bool slow = argc == 5 && std::strcmp(argv[1], "--slow-writes") == 0;
+  if (argc != 3 && !slow) {
+    std::fputs("usage: bench_floor [--slow-writes MS] DIRECTORY MOUNTPOINT\n", stderr);
     return 2;
   }
-  return bough::bench::serve(argv[1], argv[2]);
+  const std::chrono::milliseconds write_time(slow ? std::atoi(argv[2]) : 0);
+  return bough::bench::serve(argv[argc - 2], argv[argc - 1], write_time);
 }
