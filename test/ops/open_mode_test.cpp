@@ -41,7 +41,8 @@ void expect(CacheFiles mode, Expected expected, Change change) {
 TEST_CASE("open_mode: the table of cache.files") {
   for (const bool listed : {false, true}) {
     for (const bool unchanged : {false, true}) {
-      for (const std::uint32_t flags : {O_RDONLY, O_RDWR, O_WRONLY | O_DIRECT}) {
+      for (const int of_open : {O_RDONLY, O_RDWR, O_WRONLY | O_DIRECT}) {
+        const auto flags = static_cast<std::uint32_t>(of_open);
         const auto as_is = [&](OpenFacts& facts) {
           facts.listed = listed;
           facts.unchanged = unchanged;
@@ -100,7 +101,8 @@ TEST_CASE("open_mode: when close(2) flushes") {
     facts.closes_quietly = quiet;
     return (open_mode(facts) & reply::kNoflush) == 0;
   };
-  for (const std::uint32_t flags : {O_RDONLY, O_WRONLY, O_RDWR}) {
+  for (const int of_open : {O_RDONLY, O_WRONLY, O_RDWR}) {
+    const auto flags = static_cast<std::uint32_t>(of_open);
     const bool writes = flags != O_RDONLY;
     for (const bool quiet : {false, true}) {
       CHECK_FALSE(flushes(FlushOnClose::kNever, flags, quiet));
