@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
+#include "proto/kernel_abi.hpp"
 
 namespace bough::ops {
 namespace {
@@ -357,6 +359,31 @@ Result<void> list(Pool& pool, const Context& context, DirHandle& handle, std::ui
   return list_one(pool, handle, *branch, offset, size, out);
 }
 
+/// FOPEN_* flags by which the kernel keeps a listing, and serves the one that it has if no copy of
+/// the directory changed since it was last opened. It looks by itself at no more than the mtime
+/// that it was shown, which is one copy's.
+std::uint32_t listing_flags(Pool& pool, NodeId node) {
+  if (!pool.settings.cache_readdir) return 0;
+  PathText path;
+  if (!directory_path(pool, node, path)) return 0;
+  const auto set = pool.branches.snapshot();
+  std::vector<FileStat> copies;
+  for (const auto& branch : *set) {
+    const auto directory = open_with_relief(pool, [&] { return branch->directory(path.view()); });
+    const auto stat = directory ? pool.backing.stat(directory->fd()) : directory.error();
+    if (stat)
+      copies.push_back(*stat);
+    else if (!means_absent(stat.error()))
+      return 0;
+  }
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                               std::chrono::system_clock::now().time_since_epoch())
+                               .count();
+  namespace flag = proto::abi::open_reply;
+  if (!pool.seen_files.unchanged(node, copies, now)) return flag::kCacheDir;
+  return flag::kCacheDir | flag::kKeepCache;
+}
+
 }  // namespace
 
 /// A directory that was removed while somebody was in it can still be opened; listing it is ENOENT,
@@ -368,6 +395,7 @@ Result<proto::OpenReply> opendir(Pool& pool, const Context& context,
   if (!directory->stat.is_directory()) return Errno{ENOTDIR};
   note_branch(context, pool, directory->branch);
   proto::OpenReply reply;
+  reply.flags = listing_flags(pool, context.node);
   const HandleId handle = pool.handles.add(std::make_unique<DirHandle>(context.node));
   if (!pool.nodes.hold(context.node)) {
     (void)pool.handles.remove(handle);

@@ -1,5 +1,7 @@
 #include "ops/seen_files.hpp"
 
+#include <algorithm>
+
 #include "ops/hash.hpp"
 
 namespace bough::ops {
@@ -11,24 +13,37 @@ std::int64_t in_ns(const Time& time) noexcept {
   return static_cast<std::int64_t>(time.seconds) * kSecond + time.nanoseconds;
 }
 
-std::uint64_t fingerprint(proto::NodeId node, const FileStat& stat) noexcept {
+std::uint64_t fingerprint(proto::NodeId node, std::span<const FileStat> stats) noexcept {
   std::uint64_t hash = mix_hash(node.value);
-  for (const std::uint64_t part :
-       {stat.id.device, stat.id.ino, static_cast<std::uint64_t>(stat.id.birth_ns), stat.size,
-        static_cast<std::uint64_t>(in_ns(stat.mtime)),
-        static_cast<std::uint64_t>(in_ns(stat.ctime))})
-    hash = combine_hash(hash, part);
+  for (const FileStat& stat : stats)
+    for (const std::uint64_t part :
+         {stat.id.device, stat.id.ino, static_cast<std::uint64_t>(stat.id.birth_ns), stat.size,
+          static_cast<std::uint64_t>(in_ns(stat.mtime)),
+          static_cast<std::uint64_t>(in_ns(stat.ctime))})
+      hash = combine_hash(hash, part);
   return hash == 0 ? 1 : hash;
 }
 
 }  // namespace
 
-bool SeenFiles::unchanged(proto::NodeId node, const FileStat& stat, std::int64_t now_ns) noexcept {
+bool SeenFiles::exchange(proto::NodeId node, std::span<const FileStat> stats,
+                         std::int64_t settled_before) noexcept {
   std::atomic<std::uint64_t>& place = places_[mix_hash(node.value) % kPlaces];
   // A time in the future proves nothing either.
-  const bool settled = in_ns(stat.ctime) < now_ns - kSettled;
-  const std::uint64_t now = settled ? fingerprint(node, stat) : 0;
+  const bool settled = std::all_of(stats.begin(), stats.end(), [&](const FileStat& stat) {
+    return in_ns(stat.ctime) < settled_before;
+  });
+  const std::uint64_t now = settled ? fingerprint(node, stats) : 0;
   return place.exchange(now, std::memory_order_relaxed) == now && now != 0;
+}
+
+bool SeenFiles::unchanged(proto::NodeId node, const FileStat& stat, std::int64_t now_ns) noexcept {
+  return exchange(node, {&stat, 1}, now_ns - kSettled);
+}
+
+bool SeenFiles::unchanged(proto::NodeId node, std::span<const FileStat> copies,
+                          std::int64_t now_ns) noexcept {
+  return exchange(node, copies, now_ns - kListingSettled);
 }
 
 }  // namespace bough::ops

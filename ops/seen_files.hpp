@@ -3,15 +3,17 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "ops/backing.hpp"
 #include "proto/ids.hpp"
 
 namespace bough::ops {
 
-/// What files looked like when they were last opened, so that an open can tell whether what the
-/// kernel has cached of one is still right. Of a fixed size, whatever the number of files: one that
-/// shares its place with another merely counts as changed. Any thread; takes no lock.
+/// What files and directories looked like when they were last opened, so that an open can tell
+/// whether what the kernel has cached of one is still right. Of a fixed size, whatever the number
+/// of files: one that shares its place with another merely counts as changed. Any thread; takes no
+/// lock.
 class SeenFiles {
  public:
   /// Whether the file's identity, size, mtime and ctime are those of the last call for this node;
@@ -21,9 +23,19 @@ class SeenFiles {
   [[nodiscard]] bool unchanged(proto::NodeId node, const FileStat& stat,
                                std::int64_t now_ns) noexcept;
 
+  /// The same for a directory and its copies on all branches, in their order. What changed within
+  /// the last kListingSettled nanoseconds is not remembered: the clocks of some file systems tick
+  /// that slowly (FAT), and an older reader's listing may still be on its way to the kernel.
+  [[nodiscard]] bool unchanged(proto::NodeId node, std::span<const FileStat> copies,
+                               std::int64_t now_ns) noexcept;
+
   static constexpr std::int64_t kSettled = 50'000'000;
+  static constexpr std::int64_t kListingSettled = 2'500'000'000;
 
  private:
+  [[nodiscard]] bool exchange(proto::NodeId node, std::span<const FileStat> stats,
+                              std::int64_t settled_before) noexcept;
+
   static constexpr std::size_t kPlaces = 1U << 15U;
   /// 0: nothing remembered.
   std::array<std::atomic<std::uint64_t>, kPlaces> places_{};

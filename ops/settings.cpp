@@ -107,7 +107,9 @@ proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
   return row;
 }
 
-proto::Setting switch_row(std::string name, bool& bound, std::string help) {
+/// Of a bool or a live one.
+template <class Bool>
+proto::Setting switch_row(std::string name, Bool& bound, std::string help) {
   proto::Setting row;
   row.name = std::move(name);
   row.group = kCacheGroup;
@@ -187,6 +189,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(seconds_row("cache.statfs", {}, settings.statfs_valid,
                               "how long policies go by what a branch said of its free room; one "
                               "that is nearly full is always asked"));
+  table.push_back(switch_row("cache.readdir", settings.cache_readdir,
+                              "the kernel keeps the listing of a directory that did not change "
+                              "since it was last opened"));
+  table.back().when = proto::Setting::When::kNextOpen;
   table.push_back(switch_row("cache.symlinks", settings.cache_symlinks,
                              "the kernel keeps the texts of symbolic links"));
   table.push_back(switch_row("direct-io-allow-mmap", settings.direct_io_allow_mmap,

@@ -29,6 +29,8 @@ struct Settings {
   proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> negative_valid;
+  /// The kernel keeps listings of directories.
+  proto::LiveValue<bool> cache_readdir{false};
   /// How old the branches' figures of free room may be for policies; 0: they are always asked.
   proto::LiveValue<std::chrono::nanoseconds> statfs_valid{std::chrono::milliseconds(250)};
   /// The kernel keeps the texts of symbolic links. What INIT agrees on corrects this and the next.

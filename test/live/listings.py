@@ -108,3 +108,61 @@ class Listings(sandbox.LiveCase):
 
     def test_very_many_names(self):
         self.directory_of(1_000_000 if self.long_form else 100_000)
+
+
+class KeptListings(sandbox.LiveCase):
+    """cache.readdir: the kernel serves listings that it has, and never one that is not right any more."""
+    tools = ("mkfs.ext4", "mkfs.xfs", "mkfs.btrfs")
+    deadline = 120
+    settling = 2.7
+    attributes = 1.0
+
+    def asked(self, pool):
+        counters = pool.counters()
+        return counters.get("requests_readdir", 0) + counters.get("requests_readdirplus", 0)
+
+    def kept(self, pool, directory, expected):
+        """Lists until the kernel has it; then it asks no more. (Whoever drops the machine's caches
+        meanwhile drops this one.)"""
+        time.sleep(self.settling)
+
+        def from_kernel():
+            before = self.asked(pool)
+            self.assertEqual(set(os.listdir(directory)), expected)
+            return self.asked(pool) == before
+        self.eventually(from_kernel, 10, "the kernel has the listing")
+
+    def listing(self, branches):
+        for branch in branches:
+            os.mkdir(os.path.join(branch, "d"))
+        names = {f"name-{number}" for number in range(300)}
+        for number, name in enumerate(sorted(names)):
+            os.close(os.open(os.path.join(branches[number % len(branches)], "d", name), os.O_CREAT))
+        pool = self.pool(branches, modes.Root(), ["minfreespace=1M", "cache.readdir=true"])
+        directory = os.path.join(pool.mountpoint, "d")
+        self.kept(pool, directory, names)
+        # through the pool: at once
+        os.close(os.open(os.path.join(directory, "made"), os.O_CREAT))
+        self.assertEqual(set(os.listdir(directory)), names | {"made"})
+        self.kept(pool, directory, names | {"made"})
+        os.unlink(os.path.join(directory, "made"))
+        os.rename(os.path.join(directory, "name-7"), os.path.join(directory, "renamed"))
+        names = names - {"name-7"} | {"renamed"}
+        self.assertEqual(set(os.listdir(directory)), names)
+        self.kept(pool, directory, names)
+        # behind it, on the branch whose times are shown last, if ever: when attributes have expired
+        hidden = os.path.join(branches[-1], "d", "behind")
+        os.close(os.open(hidden, os.O_CREAT))
+        time.sleep(self.attributes + 0.1)
+        self.assertEqual(set(os.listdir(directory)), names | {"behind"})
+        self.kept(pool, directory, names | {"behind"})
+        os.unlink(hidden)
+        time.sleep(self.attributes + 0.1)
+        self.assertEqual(set(os.listdir(directory)), names)
+        self.assertEqual(pool.unmount(), 0, pool.said())
+
+    def test_one_branch(self):
+        self.listing([self.file_system("ext4", "disk")])
+
+    def test_three_branches(self):
+        self.listing(self.three_branches())

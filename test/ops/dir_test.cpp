@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "ops/dir_snapshot.hpp"
+#include "ops/seen_files.hpp"
+#include "proto/kernel_abi.hpp"
 #include "test/support/branch_tree.hpp"
 #include "test/support/faulty_backing.hpp"
 #include "test/support/pool_fixture.hpp"
@@ -516,6 +518,51 @@ TEST_CASE(
   std::filesystem::remove_all(pool.branch(0) / "d");
   CHECK(pool.fs().readdir(pool.as(kRootNode), {handle, part.back().cookie, 4096}, out).has_value());
   CHECK(out.entries() == 0);
+}
+
+TEST_CASE("a listing is kept by the kernel while no copy of the directory changes") {
+  namespace flag = proto::abi::open_reply;
+  ops::Settings* settings = nullptr;
+  PoolFixture pool({"RW", "RW", "RO"}, {}, [&](ops::Settings& tuned) { settings = &tuned; });
+  for (const std::size_t i : {0U, 1U, 2U}) pool.directory(i, "d");
+  const auto d = pool.walk("d");
+  const auto flags = [&] {
+    auto opened = pool.fs().opendir(pool.as(d), {});
+    REQUIRE(opened.has_value());
+    return opened->flags;
+  };
+  CHECK(flags() == 0);
+  settings->cache_readdir = true;
+  const auto settle = [] {
+    std::this_thread::sleep_for(std::chrono::nanoseconds(ops::SeenFiles::kListingSettled));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  };
+  CHECK(flags() == flag::kCacheDir);
+  CHECK(flags() == flag::kCacheDir);
+  settle();
+  CHECK(flags() == flag::kCacheDir);
+  CHECK(flags() == (flag::kCacheDir | flag::kKeepCache));
+  // The copy whose times nobody is shown.
+  pool.file(2, "d/new");
+  CHECK(flags() == flag::kCacheDir);
+  settle();
+  CHECK(flags() == flag::kCacheDir);
+  CHECK(flags() == (flag::kCacheDir | flag::kKeepCache));
+  settings->cache_readdir = false;
+  CHECK(flags() == 0);
+}
+
+TEST_CASE("a listing is not kept while a branch does not say how its copy is") {
+  namespace flag = proto::abi::open_reply;
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW"}, with_faults(faults),
+                   [](ops::Settings& tuned) { tuned.cache_readdir = true; });
+  for (const std::size_t i : {0U, 1U}) pool.directory(i, "d");
+  const auto d = pool.walk("d");
+  faults->fail({Call::kOpenDirectory, 1, FaultyBacking::kAlways, pool.branch(1).string()}, EIO);
+  auto opened = pool.fs().opendir(pool.as(d), {});
+  REQUIRE(opened.has_value());
+  CHECK(opened->flags == 0);
 }
 
 }  // namespace bough::test

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <vector>
 
 using namespace bough;
 
@@ -42,4 +43,30 @@ TEST_CASE("SeenFiles: unchanged only if nothing that tells files apart has chang
   CHECK_FALSE(seen->unchanged(node, stat, soon + 1));
   CHECK(seen->unchanged(node, stat, soon + 1));
   CHECK_FALSE(seen->unchanged(node, stat, 99 * kSecond));
+}
+
+TEST_CASE("SeenFiles: a directory is unchanged only if every copy of it is") {
+  const auto seen = std::make_unique<ops::SeenFiles>();
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const proto::NodeId node{77};
+  std::vector<ops::FileStat> copies(2);
+  for (ops::FileStat& each : copies) {
+    each.id = {1, 2, 3};
+    each.mtime = each.ctime = {100, 5};
+  }
+  copies[1].id.ino = 4;
+  const std::int64_t later = 200 * kSecond;
+  CHECK_FALSE(seen->unchanged(node, copies, later));
+  CHECK(seen->unchanged(node, copies, later));
+  copies[1].mtime.nanoseconds = 6;
+  CHECK_FALSE(seen->unchanged(node, copies, later));
+  CHECK(seen->unchanged(node, copies, later));
+  copies.pop_back();
+  CHECK_FALSE(seen->unchanged(node, copies, later));
+  CHECK(seen->unchanged(node, copies, later));
+
+  const std::int64_t settled = 100 * kSecond + 5 + ops::SeenFiles::kListingSettled;
+  CHECK_FALSE(seen->unchanged(node, copies, settled));
+  CHECK_FALSE(seen->unchanged(node, copies, settled + 1));
+  CHECK(seen->unchanged(node, copies, settled + 1));
 }
