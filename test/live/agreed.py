@@ -14,8 +14,14 @@ LIMIT = Path("/proc/sys/fs/fuse/max_pages_limit")
 PAGE = mmap.PAGESIZE
 
 
+def in_force(pool, *keys):
+    """What the pool says of its options, as numbers."""
+    return tuple(int(pool.run(["getfattr", "--only-values", "-n", "user.boughfs." + key, ".boughfs"],
+                              cwd=pool.mountpoint)) for key in keys)
+
+
 class Messages(sandbox.LiveCase):
-    tools = ("mkfs.ext4",)
+    tools = ("mkfs.ext4", "getfattr")
 
     def setUp(self):
         super().setUp()
@@ -47,6 +53,7 @@ class Messages(sandbox.LiveCase):
             self.assertIn(f"fuse-msg-size is 256 pages instead of {wanted}", said)
         else:
             self.assertEqual((allowed, said), (wanted, ""))
+        self.assertEqual(in_force(pool, "fuse-msg-size"), (allowed,))
         time.sleep(3)
         before = processes.status_field(pool.pid, "VmRSS")
         data = self.fill(wanted * PAGE)
@@ -93,11 +100,12 @@ class Messages(sandbox.LiveCase):
         self.assertEqual(said.count("\n"), 1, said)
         self.assertIn(f"fuse-msg-size is {int(self.limit)} pages instead of 100000", said)
         self.assertEqual(LIMIT.read_text(), self.limit)
+        self.assertEqual(in_force(pool, "fuse-msg-size"), (int(self.limit),))
         self.assertEqual(pool.unmount(), 0)
 
 
 class ReadAhead(sandbox.LiveCase):
-    tools = ("mkfs.ext4", "mkfs.btrfs", "setpriv", "fusermount3")
+    tools = ("mkfs.ext4", "setpriv", "fusermount3", "getfattr")
 
     def of(self, device):
         return int(Path(f"/sys/class/bdi/{device}/read_ahead_kb").read_text())
@@ -117,6 +125,7 @@ class ReadAhead(sandbox.LiveCase):
             with self.subTest(options=options):
                 pool = self.pool([branch], modes.Root(), options, name="pool-" + "-".join(options))
                 self.assertEqual(self.of_pool(pool), expected)
+                self.assertEqual(in_force(pool, "readahead"), (expected,))
                 self.assertEqual(self.of(self.disk(branch)), before, "the branch's disk is left alone")
                 self.assertEqual(pool.said(), "it said: ")
                 self.assertEqual(pool.unmount(), 0)
@@ -143,11 +152,12 @@ class ReadAhead(sandbox.LiveCase):
         said = Path(pool.log).read_text()
         self.assertEqual(said.count("\n"), 2, said)
         self.assertIn("readahead of the pool cannot be set: Permission denied", said)
+        self.assertEqual(in_force(pool, "readahead"), (128,))
         self.assertEqual(pool.unmount(), 0)
 
 
 class Background(sandbox.LiveCase):
-    tools = ("setpriv", "fusermount3")
+    tools = ("setpriv", "fusermount3", "getfattr")
 
     def limits(self, pool):
         number = processes.device_at(pool.mountpoint, pool.pid).partition(":")[2]
@@ -162,6 +172,7 @@ class Background(sandbox.LiveCase):
             with self.subTest(options=options):
                 pool = self.pool([branch], modes.Root(), options, name="pool-" + "-".join(options))
                 self.assertEqual(self.limits(pool), expected)
+                self.assertEqual(in_force(pool, "max-background", "congestion-threshold"), expected)
                 self.assertEqual(pool.unmount(), 0)
 
     def test_user(self):
@@ -171,4 +182,5 @@ class Background(sandbox.LiveCase):
         branch = self.file_system("tmpfs", "disk", owner=user.uid)
         pool = self.pool([branch], user, ["max-background=65535"])
         self.assertEqual(self.limits(pool)[0], min(most, 65535) if most else 65535)
+        self.assertEqual(in_force(pool, "max-background", "congestion-threshold"), self.limits(pool))
         self.assertEqual(pool.unmount(), 0)
