@@ -24,7 +24,8 @@ import sandbox  # noqa: E402
 import supervise  # noqa: E402
 
 GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings",
-          "limits", "agreed", "control", "heavy", "disks", "killed", "pressure"]
+          "limits", "agreed", "control", "heavy", "disks", "killed", "pressure",
+          "per_process", "parallel"]
 
 
 def cases_of(group):
