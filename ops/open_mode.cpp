@@ -17,14 +17,14 @@ Caching caching(const OpenFacts& facts) noexcept {
   if (facts.writeback && facts.append_only) return {true, false};
   switch (facts.mode) {
     case CacheFiles::kAuto:
+      // Where the kernel keeps the times, it moves none for a direct file.
+      if (facts.writeback) return {false, facts.unchanged};
       // What can only be written can be neither read from the cache nor mapped: each write is a
       // request anyway, and goes without a copy in the cache.
       if ((facts.flags & O_ACCMODE) == O_WRONLY) return {true, false};
       // Who asks for O_DIRECT wants his writes side by side, which a cached file does not allow;
-      // and he may map the file all the same. But where the kernel keeps the times, it moves none
-      // for a direct file.
-      if ((facts.flags & O_DIRECT) != 0 && facts.direct_mmap && !facts.writeback)
-        return {true, false};
+      // and he may map the file all the same.
+      if ((facts.flags & O_DIRECT) != 0 && facts.direct_mmap) return {true, false};
       return {false, facts.unchanged};
     case CacheFiles::kLibfuse:
       return {facts.direct_io, facts.kernel_cache || (facts.auto_cache && facts.unchanged)};
