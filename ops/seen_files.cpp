@@ -38,12 +38,14 @@ bool SeenFiles::exchange(proto::NodeId node, std::span<const FileStat> stats,
 }
 
 bool SeenFiles::unchanged(proto::NodeId node, const FileStat& stat, std::int64_t now_ns) noexcept {
-  return exchange(node, {&stat, 1}, now_ns - kSettled);
+  // Whole seconds: a clock that ticks slowly (FAT, ext3), or one chance in a thousand million.
+  const bool slow_clock = stat.ctime.nanoseconds == 0;
+  return exchange(node, {&stat, 1}, now_ns - (slow_clock ? kSlowlySettled : kSettled));
 }
 
 bool SeenFiles::unchanged(proto::NodeId node, std::span<const FileStat> copies,
                           std::int64_t now_ns) noexcept {
-  return exchange(node, copies, now_ns - kListingSettled);
+  return exchange(node, copies, now_ns - kSlowlySettled);
 }
 
 }  // namespace bough::ops

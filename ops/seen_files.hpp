@@ -18,19 +18,20 @@ class SeenFiles {
  public:
   /// Whether the file's identity, size, mtime and ctime are those of the last call for this node;
   /// remembers them. A file that changed within the last kSettled nanoseconds is not remembered: a
-  /// later change in the same tick of the file system's clock would leave the same times.
-  /// `now_ns`: CLOCK_REALTIME's nanoseconds.
+  /// later change in the same tick of the file system's clock would leave the same times; where
+  /// that clock may tick slowly, as in FAT, kSlowlySettled counts. `now_ns`: CLOCK_REALTIME's
+  /// nanoseconds.
   [[nodiscard]] bool unchanged(proto::NodeId node, const FileStat& stat,
                                std::int64_t now_ns) noexcept;
 
   /// The same for a directory and its copies on all branches, in their order. What changed within
-  /// the last kListingSettled nanoseconds is not remembered: the clocks of some file systems tick
-  /// that slowly (FAT), and an older reader's listing may still be on its way to the kernel.
+  /// the last kSlowlySettled nanoseconds is not remembered: an older reader's listing may still be
+  /// on its way to the kernel.
   [[nodiscard]] bool unchanged(proto::NodeId node, std::span<const FileStat> copies,
                                std::int64_t now_ns) noexcept;
 
   static constexpr std::int64_t kSettled = 50'000'000;
-  static constexpr std::int64_t kListingSettled = 2'500'000'000;
+  static constexpr std::int64_t kSlowlySettled = 2'500'000'000;
 
  private:
   [[nodiscard]] bool exchange(proto::NodeId node, std::span<const FileStat> stats,

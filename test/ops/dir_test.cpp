@@ -534,7 +534,7 @@ TEST_CASE("a listing is kept by the kernel while no copy of the directory change
   CHECK(flags() == 0);
   settings->cache_readdir = true;
   const auto settle = [] {
-    std::this_thread::sleep_for(std::chrono::nanoseconds(ops::SeenFiles::kListingSettled));
+    std::this_thread::sleep_for(std::chrono::nanoseconds(ops::SeenFiles::kSlowlySettled));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   };
   CHECK(flags() == flag::kCacheDir);

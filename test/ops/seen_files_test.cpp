@@ -43,6 +43,14 @@ TEST_CASE("SeenFiles: unchanged only if nothing that tells files apart has chang
   CHECK_FALSE(seen->unchanged(node, stat, soon + 1));
   CHECK(seen->unchanged(node, stat, soon + 1));
   CHECK_FALSE(seen->unchanged(node, stat, 99 * kSecond));
+
+  // On FAT two changes within two seconds have the same times.
+  stat.ctime = {100, 0};
+  const std::int64_t slowly = 100 * kSecond + ops::SeenFiles::kSlowlySettled;
+  CHECK_FALSE(seen->unchanged(node, stat, slowly));
+  CHECK_FALSE(seen->unchanged(node, stat, slowly));
+  CHECK_FALSE(seen->unchanged(node, stat, slowly + 1));
+  CHECK(seen->unchanged(node, stat, slowly + 1));
 }
 
 TEST_CASE("SeenFiles: a directory is unchanged only if every copy of it is") {
@@ -65,7 +73,7 @@ TEST_CASE("SeenFiles: a directory is unchanged only if every copy of it is") {
   CHECK_FALSE(seen->unchanged(node, copies, later));
   CHECK(seen->unchanged(node, copies, later));
 
-  const std::int64_t settled = 100 * kSecond + 5 + ops::SeenFiles::kListingSettled;
+  const std::int64_t settled = 100 * kSecond + 5 + ops::SeenFiles::kSlowlySettled;
   CHECK_FALSE(seen->unchanged(node, copies, settled));
   CHECK_FALSE(seen->unchanged(node, copies, settled + 1));
   CHECK(seen->unchanged(node, copies, settled + 1));
