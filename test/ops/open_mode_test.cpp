@@ -124,7 +124,8 @@ TEST_CASE("open_mode: where the kernel keeps sizes and times") {
            [](OpenFacts& facts) { facts.append_only = true; });
   }
   expect(CacheFiles::kOff, {true, false}, writeback);
-  for (const std::uint32_t flags : {O_RDWR | O_DIRECT, O_WRONLY, O_WRONLY | O_DIRECT}) {
+  for (const std::uint32_t flags : {std::uint32_t{O_RDWR | O_DIRECT}, std::uint32_t{O_WRONLY},
+                                    std::uint32_t{O_WRONLY | O_DIRECT}}) {
     expect(CacheFiles::kAuto, {false, false}, [&](OpenFacts& facts) {
       facts.writeback = true;
       facts.flags = flags;
