@@ -26,13 +26,6 @@
 
 namespace bough::ops {
 
-void Fd::reset() noexcept {
-  if (value_ < 0) return;
-  const int saved = errno;
-  ::close(std::exchange(value_, -1));
-  errno = saved;
-}
-
 namespace {
 
 Errno last_error() noexcept {
