@@ -99,8 +99,11 @@ Result<bool> ProcessNames::listed(std::uint32_t tid) {
   const bool known = kept.tid == tid && ::pread(kept.thread.get(), &ignored, 1, 0) >= 0;
   if (!known) {
     auto found = find(tid);
-    kept = found ? *std::move(found) : Caller{};
-    if (!found) return is_gone(found.error()) ? Result<bool>(false) : found.error();
+    if (!found) {
+      kept = Caller{};
+      return is_gone(found.error()) ? Result<bool>(false) : found.error();
+    }
+    kept = *std::move(found);
   }
   auto result = bears(kept, *names_);
   if (!result && is_gone(result.error())) return false;
