@@ -35,39 +35,52 @@ struct Place {
 /// be, and calls `make` (Result<Out>(Place&)). Another branch is chosen when something that is no
 /// directory stands in the way there, and when the branch says EROFS: a read-only mount inside it,
 /// or a whole disk that is. (After an error ext4 refuses every change so, and since Linux 6.12 its
-/// statfs(2) does not tell.) Where no branch is left the first EROFS is the answer.
-template <class Out, class Make>
-Result<Out> make_on_chosen_branch(Pool& pool, const BranchSet& set, std::string_view path,
-                                  PoolFacts& facts, Make make) {
-  std::optional<Errno> in_the_way;
+/// statfs(2) does not tell.) Where no branch is left the first of these is the answer. When the
+/// policy chooses several, one that succeeds is enough, and `also` (void(Place&)) is called for
+/// those after it.
+template <class Out, class Make, class Also>
+Result<Out> make_on_chosen_branch(Pool& pool, const policy::Policy& policy, const BranchSet& set,
+                                  std::string_view path, PoolFacts& facts, Make make, Also also) {
+  std::optional<Errno> failed;
   for (;;) {
-    const policy::Choice choice = pool.settings.create->choose(facts, pool.random);
+    const policy::Choice choice = policy.choose(facts, pool.random);
     if (choice.empty())
-      return in_the_way ? *in_the_way : unanswered(facts).value_or(refusal_errno(choice.refusal()));
+      return failed ? *failed : unanswered(facts).value_or(refusal_errno(choice.refusal()));
     Branch& branch = set[choice[0]];
     auto parent = reach_or_clone(pool, set, choice[0], path, facts);
-    if (!parent && (parent.error() == Errno{ENOTDIR} || parent.error() == Errno{ELOOP})) {
-      in_the_way = parent.error();
-      facts.rule_out(choice[0]);
-      continue;
-    }
+    const bool in_the_way =
+        !parent && (parent.error() == Errno{ENOTDIR} || parent.error() == Errno{ELOOP});
     auto made = [&]() -> Result<Out> {
       if (!parent) return parent.error();
       Place place{branch, *std::move(parent)};
       return make(place);
     }();
-    if (made || made.error() != Errno{EROFS}) return made;
-    demote_if_read_only(pool, branch);
-    in_the_way = made.error();
+    if (made) {
+      for (std::size_t i = 1; i < choice.size(); ++i) {
+        auto further = reach_or_clone(pool, set, choice[i], path, facts);
+        if (!further) continue;
+        Place place{set[choice[i]], *std::move(further)};
+        also(place);
+      }
+      return made;
+    }
+    const bool read_only = made.error() == Errno{EROFS};
+    if (read_only) demote_if_read_only(pool, branch);
+    if (!in_the_way && !read_only && choice.size() == 1) return made;
+    if (!failed) failed = made.error();
     facts.rule_out(choice[0]);
   }
 }
 
+/// Of a file there is one.
+void nowhere_else(const Place&) {}
+
 /// A new name of any kind but a file that is opened at once. `make` (Result<void>(int parent))
 /// makes it; a resent request finds it made: `same` (bool(const FileStat&)) recognises it.
 template <class Make, class Same>
-Result<proto::EntryReply> make_name(Pool& pool, const Context& context, Name name, bool directory,
-                                    Make make, Same same) {
+Result<proto::EntryReply> make_name(Pool& pool, const policy::Policy& policy,
+                                    const Context& context, Name name, bool directory, Make make,
+                                    Same same) {
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
@@ -82,7 +95,8 @@ Result<proto::EntryReply> make_name(Pool& pool, const Context& context, Name nam
     return make_entry(pool, context.node, name.view(), (*set)[found.branch], found.stat);
   }
   return make_on_chosen_branch<proto::EntryReply>(
-      pool, *set, path.view(), facts, [&](Place& place) -> Result<proto::EntryReply> {
+      pool, policy, *set, path.view(), facts,
+      [&](Place& place) -> Result<proto::EntryReply> {
         const int parent = place.parent.fd();
         if (const auto made = make(parent); !made) return made.error();
         UndoName undo(pool.backing, parent, name.c_str(), directory);
@@ -93,7 +107,8 @@ Result<proto::EntryReply> make_name(Pool& pool, const Context& context, Name nam
         undo.dismiss();
         note_branch(context, place.branch);
         return reply;
-      });
+      },
+      [&](Place& place) { (void)make(place.parent.fd()); });
 }
 
 /// A resent CREATE whose file is there: opened as it is. It is as new as it was, since nobody got a
@@ -102,8 +117,9 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
                                           const proto::CreateRequest& request, Branch& branch,
                                           int parent) {
   auto fd = open_with_relief(pool, [&] {
-    return pool.backing.open_at(parent, request.name.c_str(),
-                                branch_open_flags(request.flags, pool.settings.files.writeback) & ~O_TRUNC, 0);
+    return pool.backing.open_at(
+        parent, request.name.c_str(),
+        branch_open_flags(request.flags, pool.settings.files.writeback) & ~O_TRUNC, 0);
   });
   if (!fd) return fd.error();
   const auto stat = pool.backing.stat(fd->get());
@@ -123,7 +139,7 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
 Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
                                   const proto::SymlinkRequest& request) {
   return make_name(
-      pool, context, request.name, false,
+      pool, *pool.settings.create, context, request.name, false,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, 0, [&] {
           return pool.backing.symlink_at(request.target.data(), parent, request.name.c_str());
@@ -135,7 +151,7 @@ Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
 Result<proto::EntryReply> mknod(Pool& pool, const Context& context,
                                 const proto::MknodRequest& request) {
   return make_name(
-      pool, context, request.name, false,
+      pool, *pool.settings.create, context, request.name, false,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.mknod_at(parent, request.name.c_str(), request.mode, request.rdev);
@@ -147,7 +163,7 @@ Result<proto::EntryReply> mknod(Pool& pool, const Context& context,
 Result<proto::EntryReply> mkdir(Pool& pool, const Context& context,
                                 const proto::MkdirRequest& request) {
   return make_name(
-      pool, context, request.name, true,
+      pool, *pool.settings.create, context, request.name, true,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.mkdir_at(parent, request.name.c_str(), request.mode & kPermissions);
@@ -178,9 +194,11 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
     return taken;
   }
 
-  const int flags = branch_open_flags(request.flags, pool.settings.files.writeback) | O_CREAT | O_EXCL;
+  const int flags =
+      branch_open_flags(request.flags, pool.settings.files.writeback) | O_CREAT | O_EXCL;
   return make_on_chosen_branch<proto::CreateReply>(
-      pool, *set, path.view(), facts, [&](Place& place) -> Result<proto::CreateReply> {
+      pool, *pool.settings.create, *set, path.view(), facts,
+      [&](Place& place) -> Result<proto::CreateReply> {
         const int parent = place.parent.fd();
         auto fd = as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.open_at(parent, name.c_str(), flags, request.mode & kPermissions);
@@ -198,7 +216,8 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
         undo.dismiss();
         note_branch(context, place.branch);
         return reply;
-      });
+      },
+      nowhere_else);
 }
 
 Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
@@ -210,10 +229,12 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
   // O_EXCL (never to be linked) is kept by the kernel itself.
   const std::uint32_t file_flags = request.flags & ~static_cast<std::uint32_t>(O_TMPFILE | O_EXCL);
   return make_on_chosen_branch<proto::CreateReply>(
-      pool, *set, path.view(), facts, [&](Place& place) -> Result<proto::CreateReply> {
+      pool, *pool.settings.create, *set, path.view(), facts,
+      [&](Place& place) -> Result<proto::CreateReply> {
         auto fd = as_caller(pool, context, request.extensions, request.umask, [&] {
-          return pool.backing.open_unnamed(place.parent.fd(), branch_open_flags(file_flags, pool.settings.files.writeback),
-                                           request.mode & kPermissions);
+          return pool.backing.open_unnamed(
+              place.parent.fd(), branch_open_flags(file_flags, pool.settings.files.writeback),
+              request.mode & kPermissions);
         });
         if (!fd) return fd.error();
         const auto stat = pool.backing.stat(fd->get());
@@ -231,11 +252,12 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
         reply.entry.entry.attr_valid = pool.settings.attr_valid;
         reply.entry.entry.attr = to_attr(*stat, counted.ino);
-        reply.open = add_file_handle(pool, context, counted.node, *std::move(fd),
-                                     place.branch.id(), *stat, file_flags);
+        reply.open = add_file_handle(pool, context, counted.node, *std::move(fd), place.branch.id(),
+                                     *stat, file_flags);
         note_branch(context, place.branch);
         return reply;
-      });
+      },
+      nowhere_else);
 }
 
 }  // namespace bough::ops

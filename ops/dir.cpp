@@ -168,6 +168,13 @@ class EntryFacts final : public policy::Facts {
     stat_ = *stat;
     return true;
   }
+  /// Only what is made asks for this.
+  [[nodiscard]] bool exists_above(std::size_t, std::size_t) override { return true; }
+  [[nodiscard]] std::size_t depth() override { return 0; }
+  [[nodiscard]] std::optional<policy::Moment> modified(std::size_t branch) override {
+    if (!exists(branch)) return std::nullopt;
+    return policy::Moment{stat_.mtime.seconds, stat_.mtime.nanoseconds};
+  }
   [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override {
     return directories_.space(branch);
   }

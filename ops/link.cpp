@@ -34,6 +34,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   }
   if (branch.mode() == BranchMode::kReadOnly) return Errno{EROFS};
 
+  if (keeps_to_paths(pool) && !facts.exists(index)) return unanswered(facts).value_or(Errno{EXDEV});
   const auto parent = or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
   if (!parent) return parent.error();
   if (const auto linked = pool.backing.link_fd(file->fd(), parent->fd(), name.c_str()); !linked)

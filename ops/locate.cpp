@@ -155,10 +155,13 @@ std::vector<NodeFile> file_targets(Pool& pool, const NodeView& view, const NodeF
   if (!name) return targets;
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, view.path.view(), name->c_str(), Directories::kRecent);
-  for (std::size_t i = 0; i < set->size(); ++i)
+  const policy::Policy& policy = *pool.settings.action;
+  // All but one: that one need not be asked for.
+  for (std::size_t i = 0; policy.takes == policy::Takes::kAll && i < set->size(); ++i)
     if ((*set)[i].id() == own.branch) facts.rule_out(i);
-  const policy::Choice others = pool.settings.action->choose(facts, pool.random);
+  const policy::Choice others = policy.choose(facts, pool.random);
   for (std::size_t i = 0; i < others.size(); ++i) {
+    if ((*set)[others[i]].id() == own.branch) continue;
     if (((facts.stat(others[i]).mode ^ own.stat.mode) & kTypeBits) != 0) continue;
     if (!facts.reach_now(others[i])) continue;
     const int parent = facts.directory(others[i]).fd();
@@ -346,6 +349,7 @@ std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node) {
 }
 
 Result<Subject> find_subject(Pool& pool, NodeId node) {
+  if (pool.settings.action->takes == policy::Takes::kNone) return Errno{EROFS};
   auto own = reach_open(pool, node);
   if (!own) return own.error();
   Subject subject;

@@ -138,7 +138,8 @@ struct Subject {
 /// Before find_subject(), and until the change is made: for a directory no copy is made meanwhile.
 [[nodiscard]] std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node);
 
-/// EROFS: the node's file, or every copy of a directory, is on read-only branches. Else as reach().
+/// EROFS: the node's file, or every copy of a directory, is on read-only branches, or the action
+/// policy is erofs. Else as reach().
 [[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node);
 
 /// Whether the branch exists in the pool and may be changed.

@@ -56,6 +56,10 @@ Result<DirRef> or_exdev(Result<DirRef> reached) {
   return reached;
 }
 
+bool keeps_to_paths(const Pool& pool) noexcept {
+  return pool.settings.create->path_preserving && !pool.settings.clone_on_rename;
+}
+
 bool may_be_misled(Errno error) noexcept {
   switch (error.value()) {
     case EEXIST:

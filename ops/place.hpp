@@ -40,6 +40,10 @@ struct Existing {
 /// stands in the way there. mv(1) and cp(1) then copy the file to another branch.
 [[nodiscard]] Result<DirRef> or_exdev(Result<DirRef> reached);
 
+/// Whether LINK and RENAME leave it at the directories that a branch has (EXDEV where one is
+/// missing): the create policy is one that preserves paths, so mv(1) shall choose a branch by it.
+[[nodiscard]] bool keeps_to_paths(const Pool& pool) noexcept;
+
 /// Whether an error may come from what a directory lately was.
 [[nodiscard]] bool may_be_misled(Errno error) noexcept;
 

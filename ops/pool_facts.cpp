@@ -71,6 +71,31 @@ bool PoolFacts::exists(std::size_t branch) {
   return asked.exists == Known::kYes;
 }
 
+bool PoolFacts::exists_above(std::size_t branch, std::size_t levels) {
+  std::string_view path = path_;
+  for (; levels > 0 && !path.empty(); --levels) {
+    const auto slash = path.rfind('/');
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+  }
+  const auto directory = recent_directory(pool_, set_[branch], path);
+  if (!directory && !means_absent(directory.error())) note_failure(directory.error());
+  return directory.has_value();
+}
+
+std::size_t PoolFacts::depth() {
+  return path_.empty() ? 0
+                       : static_cast<std::size_t>(std::count(path_.begin(), path_.end(), '/')) + 1;
+}
+
+std::optional<policy::Moment> PoolFacts::modified(std::size_t branch) {
+  const Record& asked = record(branch);
+  if (name_ != nullptr)
+    return policy::Moment{asked.stat.mtime.seconds, asked.stat.mtime.nanoseconds};
+  const auto stat = pool_.backing.stat(asked.directory.fd());
+  if (!stat) return std::nullopt;
+  return policy::Moment{stat->mtime.seconds, stat->mtime.nanoseconds};
+}
+
 void PoolFacts::note_space(const FsStat& stat, Record& into) noexcept {
   const std::uint64_t unit = stat.fragment_size;
   into.space_known = Known::kYes;

@@ -31,6 +31,9 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override;
   /// A branch that fails to answer counts as not having it; first_error() tells.
   [[nodiscard]] bool exists(std::size_t branch) override;
+  [[nodiscard]] bool exists_above(std::size_t branch, std::size_t levels) override;
+  [[nodiscard]] std::size_t depth() override;
+  [[nodiscard]] std::optional<policy::Moment> modified(std::size_t branch) override;
   /// As of some time ago (cache.statfs) where that leaves no doubt that the branch has room.
   [[nodiscard]] std::optional<policy::Space> space(std::size_t branch) override;
   /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.

@@ -36,8 +36,8 @@ class Renaming {
   Result<void> run(bool& acted) {
     acted_ = &acted;
     if (const auto looked = look(); !looked) return looked;
-    shown_old_ = first([this](std::size_t i) { return old_.exists(i); });
-    shown_new_ = first([this](std::size_t i) { return has_new(i); });
+    shown_old_ = shown(old_);
+    if (!new_is_free_) shown_new_ = shown(new_);
     if (!shown_old_) return old_is_missing();
     if ((request_.flags & kExchange) != 0) return exchange();
     return move();
@@ -50,11 +50,11 @@ class Renaming {
     int new_parent = -1;
   };
 
-  template <class Has>
-  std::optional<std::size_t> first(Has has) const {
-    for (std::size_t i = 0; i < set_->size(); ++i)
-      if (has(i)) return i;
-    return std::nullopt;
+  /// The copy that users see.
+  std::optional<std::size_t> shown(PoolFacts& facts) const {
+    const policy::Choice choice = pool_.settings.search->choose(facts, pool_.random);
+    if (choice.empty()) return std::nullopt;
+    return choice[0];
   }
   const char* old_name() const noexcept { return request_.old_name.c_str(); }
   const char* new_name() const noexcept { return request_.new_name.c_str(); }
@@ -170,17 +170,18 @@ class Renaming {
 
     // What users see under the old name must be among what moves, and no copy of the new name that
     // must stay may hide it there: else they would find another file than the one they moved.
-    const std::size_t foremost = foremost_of(steps);
+    const std::size_t hiding = hiding_before(steps);
     if (const auto may = may_leave_others(old_, targets, *shown_old_); !may) return may.error();
-    for (std::size_t i = 0; i < foremost; ++i)
-      if (has_new(i) && !new_.stat(i).is_directory() && (*set_)[i].mode() == BranchMode::kReadOnly)
+    for (std::size_t i = 0; i < hiding; ++i)
+      if (has_new(i) && !moves(steps, i) && !new_.stat(i).is_directory() &&
+          (*set_)[i].mode() == BranchMode::kReadOnly)
         return Errno{EROFS};
 
     for (Step& step : steps)
       if (const auto ready = reach_both(step); !ready) return ready.error();
     // So that no hiding copy is out of reach when the others have moved.
-    for (std::size_t i = 0; i < foremost; ++i)
-      if (has_new(i))
+    for (std::size_t i = 0; i < hiding; ++i)
+      if (has_new(i) && !moves(steps, i))
         if (const auto reached = new_.reach_now(i); !reached) return reached.error();
     return steps;
   }
@@ -192,13 +193,17 @@ class Renaming {
     }
     if (same_parent_ || !means_absent(reached.error()) || !old_.reach_now(step.branch))
       return reached;
+    if (keeps_to_paths(pool_)) return Errno{EXDEV};
     auto made = or_exdev(clone_parents(pool_, *set_, step.branch, new_path_));
     if (!made) return made.error();
     step.cloned = *std::move(made);
     step.new_parent = step.cloned.fd();
     return {};
   }
-  static std::size_t foremost_of(const std::vector<Step>& steps) {
+  /// A copy of the new name that stays hides what moved if it is on a branch before this one: the
+  /// first of those moved on, where the search goes in list order; else any may.
+  std::size_t hiding_before(const std::vector<Step>& steps) const {
+    if (pool_.settings.search->takes == policy::Takes::kOther) return set_->size();
     return std::min_element(steps.begin(), steps.end(),
                             [](const Step& a, const Step& b) { return a.branch < b.branch; })
         ->branch;
@@ -252,7 +257,7 @@ class Renaming {
   /// Copies of the new name on branches that nothing moved on. One that would still hide what moved
   /// is an error; one behind it is not seen.
   Result<void> remove_hiding_copies(const std::vector<Step>& steps) {
-    const std::size_t foremost = foremost_of(steps);
+    const std::size_t hiding = hiding_before(steps);
     Result<void> first_failure;
     for (std::size_t i = 0; i < set_->size(); ++i) {
       if (!has_new(i) || moves(steps, i) || (*set_)[i].mode() == BranchMode::kReadOnly) continue;
@@ -260,7 +265,7 @@ class Renaming {
       const auto removed = new_.stat(i).is_directory()
                                ? pool_.backing.rmdir_at(new_.directory(i).fd(), new_name())
                                : pool_.backing.unlink_at(new_.directory(i).fd(), new_name());
-      if (!removed && removed.error() != Errno{ENOENT} && i < foremost && first_failure)
+      if (!removed && removed.error() != Errno{ENOENT} && i < hiding && first_failure)
         first_failure = removed;
     }
     return first_failure;

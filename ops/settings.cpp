@@ -74,7 +74,7 @@ proto::Setting policy_row(std::string name, std::span<const policy::Policy> poli
   row.name = std::move(name);
   row.group = kPolicyGroup;
   row.when = proto::Setting::When::kRuntime;
-  row.form = names_of(policies, "|");
+  row.form = "POLICY";
   row.fallback = bound->name;
   row.help = std::move(help);
   row.set = [policies, &bound](std::string_view text) -> std::string {
@@ -173,12 +173,20 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   std::vector<proto::Setting> table;
   table.push_back(branches_row(settings.branches));
   table.push_back(min_free_row(settings.min_free));
-  table.push_back(policy_row("category.create", policy::create_policies(), settings.create,
-                             "which branch gets what is new"));
+  table.push_back(
+      policy_row("category.create", policy::create_policies(), settings.create,
+                 "which branch gets what is new: " + names_of(policy::create_policies(), " ")));
   table.push_back(policy_row("category.search", policy::search_policies(), settings.search,
-                             "which copy is read"));
+                             "which copy is read; the same names"));
   table.push_back(policy_row("category.action", policy::action_policies(), settings.action,
-                             "which copies are changed or removed"));
+                             "which copies are changed or removed beside the one that is read; the "
+                             "same names"));
+  table.push_back(switch_row("ignorepponrename", settings.clone_on_rename,
+                             "rename and link make directories on a branch where a create policy "
+                             "that preserves paths would not; else they fail with EXDEV, and mv "
+                             "copies"));
+  table.back().group = kPolicyGroup;
+  table.back().when = proto::Setting::When::kRuntime;
   table.push_back(seconds_row("cache.attr", {"attr-timeout"}, settings.attr_valid,
                               "how long the kernel keeps attributes"));
   table.push_back(seconds_row("cache.entry", {"entry-timeout"}, settings.entry_valid,
@@ -190,8 +198,8 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                               "how long policies go by what a branch said of its free room; one "
                               "that is nearly full is always asked"));
   table.push_back(switch_row("cache.readdir", settings.cache_readdir,
-                              "the kernel keeps the listing of a directory that did not change "
-                              "since it was last opened"));
+                             "the kernel keeps the listing of a directory that did not change "
+                             "since it was last opened"));
   table.back().when = proto::Setting::When::kNextOpen;
   table.push_back(switch_row("cache.symlinks", settings.cache_symlinks,
                              "the kernel keeps the texts of symbolic links"));

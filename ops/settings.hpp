@@ -26,6 +26,8 @@ struct Settings {
   proto::LiveValue<const policy::Policy*> create;
   proto::LiveValue<const policy::Policy*> search;
   proto::LiveValue<const policy::Policy*> action;
+  /// Whether a create policy that preserves paths lets rename(2) and link(2) make them all the same.
+  proto::LiveValue<bool> clone_on_rename{false};
   proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> negative_valid;

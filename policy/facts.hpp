@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -16,6 +17,13 @@ struct Space {
   bool read_only = false;
 };
 
+/// Seconds since 1970 and nanoseconds.
+struct Moment {
+  std::int64_t seconds = 0;
+  std::uint32_t nanoseconds = 0;
+  [[nodiscard]] auto operator<=>(const Moment&) const = default;
+};
+
 /// What a policy may know about the candidate branches, each fact asked for only when it is needed:
 /// a fact usually costs a system call on the branch. Branches are numbered in list order. Not
 /// thread-safe; made for one decision.
@@ -26,6 +34,12 @@ class Facts {
   [[nodiscard]] virtual BranchMode mode(std::size_t branch) = 0;
   /// Whether the path in question exists there.
   [[nodiscard]] virtual bool exists(std::size_t branch) = 0;
+  /// Whether the directory `levels` (from 1) above the path exists there. The pool's root does.
+  [[nodiscard]] virtual bool exists_above(std::size_t branch, std::size_t levels) = 0;
+  /// How many levels the path is below the pool's root.
+  [[nodiscard]] virtual std::size_t depth() = 0;
+  /// Where exists() says yes: when that was last modified. Nothing: it cannot be asked.
+  [[nodiscard]] virtual std::optional<Moment> modified(std::size_t branch) = 0;
   /// Nothing when the branch cannot be asked.
   [[nodiscard]] virtual std::optional<Space> space(std::size_t branch) = 0;
   /// Below this many available bytes nothing new is created there.

@@ -17,6 +17,8 @@ struct Demand {
   bool path = true;
   /// The policy compares space. Create and action policies ask for it in any case.
   bool space = false;
+  /// The directory so many levels above the path must exist instead.
+  std::size_t above = 0;
 };
 
 /// The eligibility loop, once for all policies: goes through the branches in list order and hands
@@ -41,7 +43,9 @@ Refusal each_eligible(Facts& facts, const Demand& demand, Take take) {
         continue;
       }
     }
-    if ((demand.path || !creates) && !facts.exists(branch)) continue;
+    if ((demand.path || !creates) &&
+        !(demand.above == 0 ? facts.exists(branch) : facts.exists_above(branch, demand.above)))
+      continue;
     std::optional<Space> space;
     if (changes || demand.space) {
       space = facts.space(branch);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -8,12 +9,16 @@
 
 namespace bough::policy {
 
+/// Which of the branches that qualify it takes: some of what is done with the choice depends on it.
+enum class Takes : std::uint8_t { kAll, kFirst, kOther, kNone };
+
 /// A policy of one category: a name that users know and a pure choice.
 struct Policy {
   std::string_view name;
   /// Picks a branch only where the path in question already exists.
   bool path_preserving = false;
   Choice (*choose)(Facts&, Random&) = nullptr;
+  Takes takes = Takes::kOther;
 };
 
 /// The policies of each category, built explicitly in registry.cpp: one table a category, no

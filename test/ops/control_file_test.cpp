@@ -228,7 +228,7 @@ TEST_CASE("what is set is in force at once, what is wrong is refused and told") 
   REQUIRE(pool.complaints.size() == 3);
   CHECK(pool.complaints[0] ==
         "control file: cache.attr=soon?: cache.attr wants a number of seconds such as 1 or 0.5");
-  CHECK(pool.complaints[2].size() < 400);
+  CHECK(pool.complaints[2].size() < 500);
   CHECK(get(pool, node, "user.boughfs.cache.attr") == "2");
 
   CHECK(set(pool, node, "user.boughfs.cache.attr", "3", XATTR_CREATE) == EEXIST);

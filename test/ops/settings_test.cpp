@@ -7,7 +7,6 @@
 
 #include "proto/size_text.hpp"
 
-
 using namespace bough::ops;
 using bough::proto::parse_size;
 using bough::proto::Setting;
@@ -66,7 +65,9 @@ TEST_CASE("values reach the settings, wrong ones change nothing") {
   CHECK(settings.branches == "/a=RO:/b");
   CHECK(row(table, "category.create").set("epmfs").empty());
   CHECK(settings.create->name == "epmfs");
-  CHECK(row(table, "category.create").set("EPMFS") == "wants one of: epmfs, ff, mfs, pfrd");
+  CHECK(row(table, "category.create").set("EPMFS") ==
+        "wants one of: all, epall, epff, eplfs, eplus, epmfs, eppfrd, eprand, erofs, ff, lfs, lup, "
+        "lus, mfs, msplfs, msplus, mspmfs, msppfrd, newest, pfrd, rand");
   CHECK(settings.create->name == "epmfs");
   CHECK(row(table, "minfreespace").set("20g").empty());
   CHECK(settings.min_free == std::uint64_t{20} << 30U);

@@ -1,10 +1,9 @@
-#include "policy/create.hpp"
-
 #include <doctest/doctest.h>
 
 #include <array>
 #include <limits>
 
+#include "policy/registry.hpp"
 #include "test/policy/table_facts.hpp"
 
 using namespace bough::policy;
@@ -17,6 +16,11 @@ namespace {
 constexpr auto kRead = BranchMode::kReadOnly;
 constexpr auto kNoCreate = BranchMode::kNoCreate;
 constexpr auto kWrite = BranchMode::kReadWrite;
+
+const auto create_ff = find(create_policies(), "ff") -> choose;
+const auto create_mfs = find(create_policies(), "mfs") -> choose;
+const auto create_epmfs = find(create_policies(), "epmfs") -> choose;
+const auto create_pfrd = find(create_policies(), "pfrd") -> choose;
 
 Choice run(Choice (*policy)(Facts&, Random&), std::vector<TableFacts::Row> rows,
            std::uint64_t number = 0) {

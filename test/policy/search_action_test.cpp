@@ -1,7 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "policy/action.hpp"
-#include "policy/search.hpp"
+#include "policy/registry.hpp"
 #include "test/policy/table_facts.hpp"
 
 using namespace bough::policy;
@@ -13,6 +12,9 @@ namespace {
 constexpr auto kRead = BranchMode::kReadOnly;
 constexpr auto kNoCreate = BranchMode::kNoCreate;
 constexpr auto kWrite = BranchMode::kReadWrite;
+
+const auto search_ff = find(search_policies(), "ff") -> choose;
+const auto action_epall = find(action_policies(), "epall") -> choose;
 }  // namespace
 
 TEST_CASE("search ff takes the first copy, whatever its branch may do, and asks no further") {

@@ -22,13 +22,19 @@ class TableFacts final : public policy::Facts {
     std::optional<std::uint64_t> available = 1000;
     bool read_only = false;
     std::uint64_t minimum = 0;
+    std::uint64_t used = 0;
+    std::optional<policy::Moment> modified = policy::Moment{};
+    /// How many levels of the path exist; exists stands for all of them.
+    std::size_t levels = 0;
 
     unsigned asked_exists = 0;
     unsigned asked_space = 0;
     unsigned asked_minimum = 0;
   };
 
-  explicit TableFacts(std::vector<Row> rows) : rows_(std::move(rows)) {}
+  /// The path is `depth` levels below the root.
+  explicit TableFacts(std::vector<Row> rows, std::size_t depth = 0)
+      : rows_(std::move(rows)), depth_(depth) {}
 
   std::size_t branches() const override { return rows_.size(); }
   BranchMode mode(std::size_t branch) override { return rows_.at(branch).mode; }
@@ -36,11 +42,18 @@ class TableFacts final : public policy::Facts {
     ++rows_.at(branch).asked_exists;
     return rows_[branch].exists;
   }
+  bool exists_above(std::size_t branch, std::size_t levels) override {
+    return rows_.at(branch).exists || rows_[branch].levels + levels >= depth_;
+  }
+  std::size_t depth() override { return depth_; }
+  std::optional<policy::Moment> modified(std::size_t branch) override {
+    return rows_.at(branch).modified;
+  }
   std::optional<Space> space(std::size_t branch) override {
     Row& row = rows_.at(branch);
     ++row.asked_space;
     if (!row.available) return std::nullopt;
-    return Space{*row.available, 0, row.read_only};
+    return Space{*row.available, row.used, row.read_only};
   }
   std::uint64_t minimum_free(std::size_t branch) override {
     ++rows_.at(branch).asked_minimum;
@@ -51,6 +64,7 @@ class TableFacts final : public policy::Facts {
 
  private:
   std::vector<Row> rows_;
+  std::size_t depth_;
 };
 
 /// Gives the numbers that it was made with, again and again.
