@@ -69,7 +69,10 @@ std::vector<Setting> pool_rows(const Pool& pool) {
   Setting paths;
   paths.name = "srcmounts";
   paths.get = [&pool] { return joined(pool, [](const Branch& branch) { return branch.path(); }); };
-  return {std::move(branches), std::move(paths)};
+  Setting passthrough;
+  passthrough.name = "passthrough.why-off";
+  passthrough.get = [&pool] { return pool.settings.files.no_passthrough; };
+  return {std::move(branches), std::move(paths), std::move(passthrough)};
 }
 
 std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()> let_go,

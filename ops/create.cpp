@@ -128,8 +128,10 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
   auto entry = make_entry(pool, context.node, request.name.view(), branch, *stat);
   if (!entry) return entry.error();
   reply.entry = *std::move(entry);
-  reply.open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd), branch.id(),
-                               *stat, request.flags);
+  auto open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd), branch.id(),
+                              *stat, request.flags);
+  if (!open) return open.error();
+  reply.open = *std::move(open);
   pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
   return reply;
 }
@@ -211,8 +213,10 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
         auto entry = make_entry(pool, context.node, name.view(), place.branch, *stat);
         if (!entry) return entry.error();
         reply.entry = *std::move(entry);
-        reply.open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd),
-                                     place.branch.id(), *stat, request.flags);
+        auto open = add_file_handle(pool, context, reply.entry.entry.node, *std::move(fd),
+                                    place.branch.id(), *stat, request.flags);
+        if (!open) return open.error();
+        reply.open = *std::move(open);
         undo.dismiss();
         note_branch(context, place.branch);
         return reply;
@@ -252,8 +256,10 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
         reply.entry.entry.attr_valid = pool.settings.attr_valid;
         reply.entry.entry.attr = to_attr(*stat, counted.ino);
-        reply.open = add_file_handle(pool, context, counted.node, *std::move(fd), place.branch.id(),
-                                     *stat, file_flags);
+        auto open = add_file_handle(pool, context, counted.node, *std::move(fd), place.branch.id(),
+                                    *stat, file_flags);
+        if (!open) return open.error();
+        reply.open = *std::move(open);
         note_branch(context, place.branch);
         return reply;
       },

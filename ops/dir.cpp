@@ -404,7 +404,7 @@ Result<proto::OpenReply> opendir(Pool& pool, const Context& context,
   proto::OpenReply reply;
   reply.flags = listing_flags(pool, context.node);
   const HandleId handle = pool.handles.add(std::make_unique<DirHandle>(context.node));
-  if (!pool.nodes.hold(context.node)) {
+  if (pool.nodes.hold(context.node) == 0) {
     (void)pool.handles.remove(handle);
     return Errno{ESTALE};
   }

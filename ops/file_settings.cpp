@@ -29,6 +29,12 @@ constexpr std::array<Word<CacheFiles>, 7> kCacheFiles{{{"auto", CacheFiles::kAut
                                                        {"per-process", CacheFiles::kPerProcess},
                                                        {"libfuse", CacheFiles::kLibfuse}}};
 
+constexpr std::array<Word<PassthroughIo>, 5> kPassthroughIo{{{"off", PassthroughIo::kOff},
+                                                             {"ro", PassthroughIo::kReadOnly},
+                                                             {"wo", PassthroughIo::kWriteOnly},
+                                                             {"rw", PassthroughIo::kReadWrite},
+                                                             {"auto", PassthroughIo::kAuto}}};
+
 constexpr std::array<Word<FlushOnClose>, 4> kFlushOnClose{
     {{"auto", FlushOnClose::kAuto},
      {"never", FlushOnClose::kNever},
@@ -94,6 +100,33 @@ Setting switch_row(std::string name, Setting::When when, Bool& bound, std::strin
   return row;
 }
 
+Setting passthrough_row(FileSettings& settings) {
+  Setting row = word_row("passthrough.io", kPassthroughIo, settings.passthrough,
+                         "files opened so are read and written by the kernel itself, on the "
+                         "branch (Linux 6.9, root's pools); auto: nearly all, while cache.files is "
+                         "auto");
+  row.set = [&settings, set = std::move(row.set)](std::string_view text) -> std::string {
+    if (!settings.no_passthrough.empty() && text != kPassthroughIo.front().name)
+      return "can only be off: " + settings.no_passthrough;
+    return set(text);
+  };
+  return row;
+}
+
+Setting stack_depth_row(std::uint32_t& depth) {
+  Setting row = row_of("passthrough.max-stack-depth", "1|2", Setting::When::kMount,
+                       "2: passthrough on branches that are overlayfs or a pool, too; then "
+                       "nothing can be stacked on this pool");
+  row.set = [&depth](std::string_view text) -> std::string {
+    if (text != "1" && text != "2") return "wants 1 or 2";
+    depth = text == "1" ? 1 : 2;
+    return {};
+  };
+  row.get = [&depth] { return std::to_string(depth); };
+  row.fallback = row.get();
+  return row;
+}
+
 Setting process_names_row(ProcessNames& names) {
   Setting row = row_of("cache.files.process-names", "NAME[|NAME…]", Setting::When::kNextOpen,
                        "with cache.files=per-process: the programs whose files are cached");
@@ -120,6 +153,8 @@ void add_file_settings(std::vector<Setting>& table, FileSettings& settings) {
   table.push_back(switch_row("cache.writeback", When::kMount, settings.writeback,
                              "the kernel gathers small writes; not for branches that change "
                              "behind the pool"));
+  table.push_back(passthrough_row(settings));
+  table.push_back(stack_depth_row(settings.passthrough_stack_depth));
   table.push_back(switch_row("parallel-direct-writes", When::kNextOpen,
                              settings.parallel_direct_writes,
                              "direct writes inside a file's size run side by side (Linux 6.2)"));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "ops/open_mode.hpp"
@@ -17,6 +19,11 @@ struct FileSettings {
   proto::LiveValue<bool> kernel_cache{false};
   proto::LiveValue<bool> auto_cache{false};
   ProcessNames process_names;
+  proto::LiveValue<PassthroughIo> passthrough{PassthroughIo::kAuto};
+  /// How many file systems may be stacked below a file that is passed through. 1 or 2.
+  std::uint32_t passthrough_stack_depth = 1;
+  /// Why nothing can be passed through, for people; empty: it can. Known from start() on.
+  std::string no_passthrough;
   proto::LiveValue<bool> parallel_direct_writes{true};
   proto::LiveValue<FlushOnClose> flush{FlushOnClose::kAuto};
   /// Read at the close.

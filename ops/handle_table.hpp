@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ops/node_table.hpp"
+#include "ops/passthrough.hpp"
 #include "proto/ids.hpp"
 
 namespace bough::ops {
@@ -33,9 +34,17 @@ struct Handle {
 };
 
 struct FileHandle final : Handle {
-  FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags)
-      : Handle(node_id, false), fd(std::move(descriptor)), branch(on), flags(open_flags) {}
+  FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags,
+             Passthrough::Share of_node = {})
+      : Handle(node_id, false),
+        share(std::move(of_node)),
+        fd(std::move(descriptor)),
+        branch(on),
+        flags(open_flags) {}
   ~FileHandle() override;
+
+  /// Holds the node.
+  const Passthrough::Share share;
 
   const Fd fd;
   const BranchId branch;

@@ -442,13 +442,12 @@ void NodeTable::forget(NodeId node, std::uint64_t count) noexcept {
   state->settle(slot);
 }
 
-bool NodeTable::hold(NodeId node) noexcept {
+std::uint32_t NodeTable::hold(NodeId node) noexcept {
   const Locked state(mutex_, *state_);
   const Slot slot = state->find(node);
-  if (slot == 0) return false;
-  ++state->nodes[slot].holds;
+  if (slot == 0) return 0;
   ++state->holds;
-  return true;
+  return ++state->nodes[slot].holds;
 }
 
 void NodeTable::unhold(NodeId node) noexcept {

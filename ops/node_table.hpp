@@ -96,7 +96,8 @@ class NodeTable {
   void forget(NodeId node, std::uint64_t count) noexcept;
 
   // --- holds: an open handle keeps its node though every count is gone
-  bool hold(NodeId node) noexcept;
+  /// How many there are now; 0: the node is not known.
+  std::uint32_t hold(NodeId node) noexcept;
   void unhold(NodeId node) noexcept;
 
   // --- asking

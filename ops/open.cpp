@@ -2,7 +2,11 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <cstring>
+#include <optional>
+#include <string>
 
+#include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
 #include "ops/operations.hpp"
@@ -22,8 +26,30 @@ std::int64_t wall_clock_ns() noexcept {
       .count();
 }
 
-std::uint32_t mode_of(Pool& pool, const Context& context, NodeId node, BranchId on,
-                      const FileStat& stat, std::uint32_t flags) {
+/// The kernel opens and writes a backing file with the rights of the thread that registers it: the
+/// owner of the file has to be bound by reserved blocks, which the daemon is not. A file system
+/// that may ask a server for its rights gets to see the daemon itself, whose open(2) it has just
+/// granted.
+Result<std::int32_t> open_backing(Pool& pool, int fd, const FileStat& stat, bool local) {
+  const std::uint32_t uid = local ? stat.uid : pool.own.uid;
+  const std::uint32_t gid = local ? stat.gid : pool.own.gid;
+  const CallerGuard guard(pool, uid, gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
+  if (!guard.ready()) return guard.ready().error();
+  return pool.port->open_backing(fd);
+}
+
+void note_refusal(Pool& pool, BranchId on, Errno error) {
+  if (pool.figures.backing_refusals.fetch_add(1, std::memory_order_relaxed) != 0) return;
+  const auto set = pool.branches.snapshot();
+  const Branch* const branch = set->by_id(on);
+  std::string line = "files on branch " + (branch != nullptr ? branch->path() : std::string()) +
+                     " are not passed through: " + std::strerror(error.value());
+  if (error == Errno{ELOOP}) line += ", a stacked file system; see passthrough.max-stack-depth";
+  pool.complain(line);
+}
+
+/// What open_mode() asks about, but for the file's history, which a bound node has none of.
+OpenFacts facts_of(Pool& pool, BranchId on, const FileStat& stat, std::uint32_t flags) {
   FileSettings& settings = pool.settings.files;
   OpenFacts facts;
   facts.mode = settings.cache;
@@ -41,15 +67,20 @@ std::uint32_t mode_of(Pool& pool, const Context& context, NodeId node, BranchId 
   // Something else may be mounted inside the branch.
   facts.closes_quietly =
       branch != nullptr && branch->closes_quietly() && stat.id.device == branch->device();
+  return facts;
+}
+
+/// For a file that the kernel caches or asks us for.
+void ask_history(Pool& pool, const Context& context, NodeId node, const FileStat& stat,
+                 OpenFacts& facts) {
   if (asks_process(facts.mode)) {
-    const auto listed =
-        open_with_relief(pool, [&] { return settings.process_names.listed(context.pid); });
+    const auto listed = open_with_relief(
+        pool, [&] { return pool.settings.files.process_names.listed(context.pid); });
     facts.listed = listed && *listed;
   }
   // What O_TRUNC leaves is another file.
-  if (asks_history(facts.mode, facts.auto_cache) && (flags & O_TRUNC) == 0)
+  if (asks_history(facts.mode, facts.auto_cache) && (facts.flags & O_TRUNC) == 0)
     facts.unchanged = pool.seen_files.unchanged(node, stat, wall_clock_ns());
-  return open_mode(facts);
 }
 
 }  // namespace
@@ -106,13 +137,30 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
                          request.flags);
 }
 
-proto::OpenReply add_file_handle(Pool& pool, const Context& context, NodeId node, Fd fd,
-                                 BranchId on, const FileStat& stat, std::uint32_t flags) {
+Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, NodeId node, Fd fd,
+                                         BranchId on, const FileStat& stat, std::uint32_t flags) {
+  OpenFacts facts = facts_of(pool, on, stat, flags);
+  const IoPath wanted = wanted_path(pool.settings.files.passthrough, facts.mode, flags);
+  std::optional<Errno> refusal;
+  auto share = pool.passthrough.enter(node, stat.id, wanted != IoPath::kToUs, [&] {
+    const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);
+    if (!id) refusal = id.error();
+    return id;
+  });
+  if (!share) return share.error();
+  if (refusal) note_refusal(pool, on, *refusal);
+  facts.bound = share->backing_id() != 0;
+  facts.past = wanted == IoPath::kPast;
+  // History is asked only now, when nobody can bind the node any more while this file is open.
+  if (facts.bound)
+    pool.seen_files.forget(node);
+  else
+    ask_history(pool, context, node, stat, facts);
   proto::OpenReply reply;
-  reply.flags = mode_of(pool, context, node, on, stat, flags);
-  const proto::HandleId handle =
-      pool.handles.add(std::make_unique<FileHandle>(node, std::move(fd), on, flags), lane_of(on));
-  (void)pool.nodes.hold(node);
+  reply.flags = open_mode(facts);
+  reply.backing_id = share->backing_id();
+  const proto::HandleId handle = pool.handles.add(
+      std::make_unique<FileHandle>(node, std::move(fd), on, flags, *std::move(share)), lane_of(on));
   reply.claim = proto::HandleClaim(pool.owner, handle);
   return reply;
 }
@@ -125,16 +173,16 @@ Result<void> flush(Pool& pool, const Context& context, const proto::FlushRequest
 }
 
 void close_handle(Pool& pool, proto::HandleId id) noexcept {
-  NodeId node = proto::kNoNode;
+  NodeId directory_node = proto::kNoNode;
   if (const auto file = pool.handles.file(id)) {
-    node = file->node;
     if (pool.settings.files.drop_on_close)
       pool.backing.drop_cache(file->fd.get(), (file->flags & O_ACCMODE) != O_RDONLY);
   } else if (const auto directory = pool.handles.directory(id)) {
-    node = directory->node;
+    directory_node = directory->node;
   }
-  // Only the one who takes it out gives the hold back.
-  if (pool.handles.remove(id)) pool.nodes.unhold(node);
+  // Only the one who takes it out gives the hold back; a file does so itself.
+  if (pool.handles.remove(id) && directory_node != proto::kNoNode)
+    pool.nodes.unhold(directory_node);
 }
 
 }  // namespace bough::ops

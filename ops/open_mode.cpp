@@ -13,6 +13,7 @@ struct Caching {
 };
 
 Caching caching(const OpenFacts& facts) noexcept {
+  if (facts.bound) return {!facts.past, false};
   // The kernel would write its pages whole and set times, both of which such a file refuses.
   if (facts.writeback && facts.append_only) return {true, false};
   switch (facts.mode) {
@@ -59,6 +60,26 @@ bool flushes(const OpenFacts& facts) noexcept {
 
 }  // namespace
 
+IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags) noexcept {
+  const std::uint32_t access = flags & O_ACCMODE;
+  const auto past_if = [](bool past) { return past ? IoPath::kPast : IoPath::kToUs; };
+  switch (option) {
+    case PassthroughIo::kOff:
+      return IoPath::kToUs;
+    case PassthroughIo::kReadOnly:
+      return past_if(access == O_RDONLY);
+    case PassthroughIo::kWriteOnly:
+      return past_if(access == O_WRONLY);
+    case PassthroughIo::kReadWrite:
+      return IoPath::kPast;
+    case PassthroughIo::kAuto:
+      if (mode != CacheFiles::kAuto) return IoPath::kToUs;
+      if (access != O_RDONLY && (flags & (O_APPEND | O_DIRECT)) != 0) return IoPath::kBoundToUs;
+      return IoPath::kPast;
+  }
+  return IoPath::kToUs;
+}
+
 std::uint32_t open_mode(const OpenFacts& facts) noexcept {
   namespace reply = proto::abi::open_reply;
   const auto [direct, keep] = caching(facts);
@@ -66,6 +87,7 @@ std::uint32_t open_mode(const OpenFacts& facts) noexcept {
   if (direct) flags |= reply::kDirectIo;
   if (direct && facts.parallel_direct_writes) flags |= reply::kParallelDirectWrites;
   if (keep) flags |= reply::kKeepCache;
+  if (facts.bound) flags |= reply::kPassthrough;
   if (!flushes(facts)) flags |= reply::kNoflush;
   return flags;
 }

@@ -15,6 +15,15 @@ enum class CacheFiles : std::uint8_t {
   kPerProcess,
 };
 
+/// The option passthrough.io: whose reads and writes the kernel makes on the branch's file itself.
+enum class PassthroughIo : std::uint8_t {
+  kOff,
+  kReadOnly,
+  kWriteOnly,
+  kReadWrite,
+  kAuto,
+};
+
 /// The option flush-on-close: whether close(2) waits for a FLUSH.
 enum class FlushOnClose : std::uint8_t {
   kAuto,
@@ -46,7 +55,39 @@ struct OpenFacts {
   bool listed = false;
   /// The file is as it was when it was last opened. Asked only where asks_history().
   bool unchanged = false;
+  /// The node is bound to a backing file (Passthrough); nothing of the above but `flush` and
+  /// `parallel_direct_writes` matters then.
+  bool bound = false;
+  /// Where bound: wanted_path() said kPast. Else the file's reads and writes come to us all the
+  /// same.
+  bool past = false;
 };
+
+/// Where the reads and writes of a file are to go, as far as the options say. A file that comes to
+/// us may still be one of a bound node (Passthrough); its mappings are the branch's own then.
+enum class IoPath : std::uint8_t {
+  kToUs,       ///< does not ask for its node to be bound
+  kBoundToUs,  ///< its node may be bound, for others
+  kPast,       ///< past us, made by the kernel on the branch's file
+};
+
+/// | passthrough.io | past us are files opened for  | cache.files    |
+/// |----------------|-------------------------------|----------------|
+/// | off            | nothing                       |                |
+/// | ro             | reading only                  | whatever it is |
+/// | wo             | writing only                  | whatever it is |
+/// | rw             | anything                      | whatever it is |
+/// | auto           | anything, but for writing not | auto           |
+/// |                | with O_APPEND or O_DIRECT     |                |
+///
+/// So a mode of caching that was chosen counts before passthrough that was not, and passthrough
+/// that was chosen before either. The exception of auto: the kernel opens the branch's file with
+/// these two flags and never hears of fcntl(2) (F_SETFL) clearing them (Linux 6.18,
+/// backing_file_write_iter()). A program's write would go to the file's end all the same, or be
+/// refused: dd(1) clears O_DIRECT for a last block that is not whole. Besides, O_DIRECT writes run
+/// side by side only if they come to us.
+[[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode,
+                                 std::uint32_t flags) noexcept;
 
 [[nodiscard]] constexpr bool asks_process(CacheFiles mode) noexcept {
   return mode == CacheFiles::kPerProcess;

@@ -48,9 +48,10 @@ Result<void> flush(Pool&, const Context&, const proto::FlushRequest&);
 /// RELEASE, RELEASEDIR, and a handle whose reply the kernel refused.
 void close_handle(Pool&, proto::HandleId) noexcept;
 /// The reply for a file that is open now: its handle is in the table, its node held. Used by create and
-/// tmpfile too. `stat` is the file's from before the open or soon after it.
-proto::OpenReply add_file_handle(Pool&, const Context&, NodeId, Fd, BranchId, const FileStat& stat,
-                                 std::uint32_t flags);
+/// tmpfile too. `stat` is the file's from before the open or soon after it. ESTALE: the node is bound to
+/// another file.
+Result<proto::OpenReply> add_file_handle(Pool&, const Context&, NodeId, Fd, BranchId, const FileStat& stat,
+                                         std::uint32_t flags);
 /// The flags for the branch's descriptor: what must stay on our side of the wire is taken off, and with
 /// cache.writeback a file is readable too, since the kernel fills up pages that a program wrote in part.
 int branch_open_flags(std::uint32_t flags, bool writeback) noexcept;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <string>
 
 #include "ops/backing.hpp"
 #include "ops/branch_set.hpp"
@@ -13,6 +14,7 @@
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
 #include "ops/node_table.hpp"
+#include "ops/passthrough.hpp"
 #include "ops/refresher.hpp"
 #include "ops/seen_files.hpp"
 #include "ops/settings.hpp"
@@ -38,6 +40,7 @@ struct Pool {
   Settings& settings;
   Branches branches;
   NodeTable nodes;
+  Passthrough passthrough{nodes};
   HandleTable handles;
   DirectoryCache directories;
   FreeNames free_names;
@@ -59,6 +62,8 @@ struct Pool {
   /// The daemon may act as its callers (it is root in its user namespace).
   bool may_become = false;
   Identity own;
+  /// One line for the log. Any thread.
+  std::function<void(const std::string&)> complain = [](const std::string&) {};
 
   /// When a file's descriptor was last kept because its name went.
   std::atomic<std::chrono::steady_clock::time_point> last_removal{};
@@ -70,6 +75,8 @@ struct Pool {
     std::atomic<std::uint64_t> unpinned_victims{0};
     /// Pieces of a legal O_DIRECT call that the kernel cut where O_DIRECT cannot go on.
     std::atomic<std::uint64_t> cut_direct_calls{0};
+    /// Files that the kernel would not take as backing files.
+    std::atomic<std::uint64_t> backing_refusals{0};
   } figures;
 };
 

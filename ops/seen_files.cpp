@@ -26,15 +26,22 @@ std::uint64_t fingerprint(proto::NodeId node, std::span<const FileStat> stats) n
 
 }  // namespace
 
+std::atomic<std::uint64_t>& SeenFiles::place_of(proto::NodeId node) noexcept {
+  return places_[mix_hash(node.value) % kPlaces];
+}
+
+void SeenFiles::forget(proto::NodeId node) noexcept {
+  place_of(node).store(0, std::memory_order_relaxed);
+}
+
 bool SeenFiles::exchange(proto::NodeId node, std::span<const FileStat> stats,
                          std::int64_t settled_before) noexcept {
-  std::atomic<std::uint64_t>& place = places_[mix_hash(node.value) % kPlaces];
   // A time in the future proves nothing either.
   const bool settled = std::all_of(stats.begin(), stats.end(), [&](const FileStat& stat) {
     return in_ns(stat.ctime) < settled_before;
   });
   const std::uint64_t now = settled ? fingerprint(node, stats) : 0;
-  return place.exchange(now, std::memory_order_relaxed) == now && now != 0;
+  return place_of(node).exchange(now, std::memory_order_relaxed) == now && now != 0;
 }
 
 bool SeenFiles::unchanged(proto::NodeId node, const FileStat& stat, std::int64_t now_ns) noexcept {

@@ -30,10 +30,15 @@ class SeenFiles {
   [[nodiscard]] bool unchanged(proto::NodeId node, std::span<const FileStat> copies,
                                std::int64_t now_ns) noexcept;
 
+  /// For a file that changes where no times may tell it: by stores into a mapping of the branch's
+  /// own file.
+  void forget(proto::NodeId node) noexcept;
+
   static constexpr std::int64_t kSettled = 50'000'000;
   static constexpr std::int64_t kSlowlySettled = 2'500'000'000;
 
  private:
+  [[nodiscard]] std::atomic<std::uint64_t>& place_of(proto::NodeId node) noexcept;
   [[nodiscard]] bool exchange(proto::NodeId node, std::span<const FileStat> stats,
                               std::int64_t settled_before) noexcept;
 

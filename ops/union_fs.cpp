@@ -106,6 +106,21 @@ bool can_become_others(Backing& backing, const Identity& own) {
   return true;
 }
 
+/// Empty: the kernel takes backing files.
+std::string why_no_passthrough(const FileSettings& files, const proto::InitAgreement& agreement,
+                               proto::KernelPort& port) {
+  if (files.null_rw) return "nullrw is on";
+  if (files.writeback) return "cache.writeback is on, and the kernel has only one of both";
+  if (!agreement.features.has(proto::Feature::kPassthrough))
+    return "this kernel does not have it (Linux 6.9 and later do)";
+  // Rights are looked at before the descriptor (Linux, fs/fuse: fuse_backing_open()).
+  const auto tried = port.open_backing(-1);
+  if (!tried && tried.error() == Errno{EBADF}) return {};
+  if (!tried && tried.error() == Errno{EPERM})
+    return "the kernel grants it to the system's own root alone";
+  return "the kernel refuses it";
+}
+
 std::vector<proto::Setting> with_rows(std::vector<proto::Setting> all,
                                       std::vector<proto::Setting> more) {
   std::move(more.begin(), more.end(), std::back_inserter(all));
@@ -121,7 +136,9 @@ class UnionFs final : public proto::Filesystem {
         control_(with_rows(std::move(control.rows), pool_rows(pool_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
-                 std::move(control.complain)) {}
+                 control.complain) {
+    pool_.complain = std::move(control.complain);
+  }
 
   ~UnionFs() override { static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0))); }
 
@@ -138,6 +155,10 @@ class UnionFs final : public proto::Filesystem {
     const FileSettings& files = pool_.settings.files;
     if (files.handle_killpriv) wants.features.add(Feature::kHandleKillprivV2);
     if (files.writeback) wants.features.add(Feature::kWritebackCache);
+    if (!files.null_rw) {
+      wants.features.add(Feature::kPassthrough);
+      wants.max_stack_depth = files.passthrough_stack_depth;
+    }
   }
 
   void start(const proto::InitAgreement& agreement, proto::KernelPort& port) override {
@@ -149,6 +170,7 @@ class UnionFs final : public proto::Filesystem {
     files.handle_killpriv = agreement.features.has(proto::Feature::kHandleKillprivV2);
     files.writeback = agreement.features.has(proto::Feature::kWritebackCache);
     pool_.port = &port;
+    start_passthrough(agreement, port);
     pool_.own = pool_.backing.identity();
     pool_.may_become = can_become_others(pool_.backing, pool_.own);
   }
@@ -202,6 +224,7 @@ class UnionFs final : public proto::Filesystem {
 
   void count(std::vector<proto::Counter>& into) const override {
     const auto nodes = pool_.nodes.figures();
+    const auto passed = pool_.passthrough.figures();
     const auto& figures = pool_.figures;
     const std::initializer_list<proto::Counter> all{
         {"nodes", nodes.nodes},
@@ -216,7 +239,10 @@ class UnionFs final : public proto::Filesystem {
         {"replays", figures.replays.load(std::memory_order_relaxed)},
         {"descriptor_shortages", figures.descriptor_shortages.load(std::memory_order_relaxed)},
         {"cut_direct_calls", figures.cut_direct_calls.load(std::memory_order_relaxed)},
-        {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)}};
+        {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)},
+        {"backing_files", passed.opened - passed.closed},
+        {"backing_files_opened", passed.opened},
+        {"backing_refusals", figures.backing_refusals.load(std::memory_order_relaxed)}};
     into.insert(into.end(), all);
   }
 
@@ -477,6 +503,16 @@ class UnionFs final : public proto::Filesystem {
   static constexpr std::uint32_t kNoReplace = 1;
   /// Above those of the branches.
   static constexpr std::uint32_t kControlLane = 255;
+
+  void start_passthrough(const proto::InitAgreement& agreement, proto::KernelPort& port) {
+    FileSettings& files = pool_.settings.files;
+    files.no_passthrough = why_no_passthrough(files, agreement, port);
+    if (files.no_passthrough.empty()) return pool_.passthrough.start(port);
+    const PassthroughIo asked = files.passthrough;
+    files.passthrough = PassthroughIo::kOff;
+    if (asked != PassthroughIo::kOff && asked != PassthroughIo::kAuto)
+      pool_.complain("passthrough.io is off: " + files.no_passthrough);
+  }
 
   /// Nothing is counted: the node is always there.
   [[nodiscard]] proto::EntryReply control_entry(NodeId control) const {

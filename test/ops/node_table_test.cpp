@@ -566,7 +566,7 @@ TEST_CASE("an unnamed file, and linking it") {
   CHECK(table.figures().victims == 0);
   // An unlinked file that is open is the same node when it gets a name again.
   table.remove_name(kRootNode, "linked", descriptor());
-  CHECK(table.hold(made.node));
+  CHECK(table.hold(made.node) == 1);
   table.forget(made.node, 2);
   CHECK(table.figures().victims == 1);
   CHECK(file(table, kRootNode, "again", 5) == made.node);
@@ -579,7 +579,7 @@ TEST_CASE("an unnamed file, and linking it") {
 TEST_CASE("a hold keeps a node that the kernel forgot") {
   NodeTable table(Generation{1});
   const NodeId node = file(table, kRootNode, "f", 1);
-  CHECK(table.hold(node));
+  CHECK(table.hold(node) == 1);
   table.forget(node, 1);
   CHECK(path_of(table, node) == "f");
   CHECK(table.figures().holds == 1);
@@ -588,7 +588,7 @@ TEST_CASE("a hold keeps a node that the kernel forgot") {
   CHECK(known(table, node));
   table.forget(node, 1);
   CHECK(!known(table, node));
-  CHECK(!table.hold(node));
+  CHECK(table.hold(node) == 0);
   CHECK(!table.count_again(node));
   CHECK(table.figures().overdrawn == 0);
 }
@@ -976,8 +976,8 @@ class Comparison {
   }
   void hold(std::uint64_t id) {
     const auto found = model_.nodes.find(id);
-    REQUIRE(table_.hold(NodeId{id}) == (found != model_.nodes.end()));
-    if (found != model_.nodes.end()) ++found->second.holds;
+    const bool known = found != model_.nodes.end();
+    REQUIRE(table_.hold(NodeId{id}) == (known ? ++found->second.holds : 0));
   }
   void unhold(std::uint64_t id) {
     table_.unhold(NodeId{id});
@@ -1073,7 +1073,7 @@ TEST_CASE("eight threads at once lose no count") {
         const std::uint64_t unique = 1000 + static_cast<std::uint64_t>(t * 100'000 + i);
         const auto alone = table.count_file(mine->node, name, at(unique), unique);
         if (!shared || !alone || shared->ino != ino || alone->ino != unique) ++wrong;
-        if (!table.hold(alone->node)) ++wrong;
+        if (table.hold(alone->node) == 0) ++wrong;
         if (!table.view(alone->node, view) || !view.named || view.path.view() != own) ++wrong;
         if (!table.view(shared->node, view) || view.location.file.ino != ino) ++wrong;
         switch (random() % 4) {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 
+#include <array>
 #include <initializer_list>
 
 #include "proto/kernel_abi.hpp"
@@ -130,5 +131,51 @@ TEST_CASE("open_mode: where the kernel keeps sizes and times") {
       facts.writeback = true;
       facts.flags = flags;
     });
+  }
+}
+
+TEST_CASE("wanted_path: the table of passthrough.io") {
+  constexpr std::array kModes{CacheFiles::kAuto,      CacheFiles::kLibfuse, CacheFiles::kOff,
+                              CacheFiles::kPartial,   CacheFiles::kFull,    CacheFiles::kAutoFull,
+                              CacheFiles::kPerProcess};
+  for (const CacheFiles mode : kModes) {
+    for (const int access : {O_RDONLY, O_WRONLY, O_RDWR}) {
+      for (const int more : {0, O_APPEND, O_DIRECT, O_APPEND | O_DIRECT, O_SYNC}) {
+        CAPTURE(static_cast<int>(mode));
+        CAPTURE(access);
+        CAPTURE(more);
+        const auto path = [&](PassthroughIo option) {
+          return wanted_path(option, mode, static_cast<std::uint32_t>(access | more));
+        };
+        const auto past_if = [](bool past) { return past ? IoPath::kPast : IoPath::kToUs; };
+        CHECK(path(PassthroughIo::kOff) == IoPath::kToUs);
+        CHECK(path(PassthroughIo::kReadOnly) == past_if(access == O_RDONLY));
+        CHECK(path(PassthroughIo::kWriteOnly) == past_if(access == O_WRONLY));
+        CHECK(path(PassthroughIo::kReadWrite) == IoPath::kPast);
+        const bool could_change = access != O_RDONLY && (more & (O_APPEND | O_DIRECT)) != 0;
+        const IoPath expected = mode != CacheFiles::kAuto ? IoPath::kToUs
+                                : could_change            ? IoPath::kBoundToUs
+                                                          : IoPath::kPast;
+        CHECK(path(PassthroughIo::kAuto) == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("open_mode: files of a bound node") {
+  for (const CacheFiles mode : {CacheFiles::kAuto, CacheFiles::kFull, CacheFiles::kOff}) {
+    for (const bool parallel : {false, true}) {
+      OpenFacts facts;
+      facts.mode = mode;
+      facts.unchanged = true;
+      facts.bound = true;
+      facts.parallel_direct_writes = parallel;
+      facts.past = true;
+      CHECK(open_mode(facts) == (reply::kPassthrough | reply::kNoflush));
+      facts.past = false;
+      facts.flags = O_WRONLY;
+      CHECK(open_mode(facts) == (reply::kPassthrough | reply::kDirectIo |
+                                 (parallel ? reply::kParallelDirectWrites : 0)));
+    }
   }
 }

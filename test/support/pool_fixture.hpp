@@ -34,6 +34,7 @@
 #include "proto/features.hpp"
 #include "proto/filesystem.hpp"
 #include "proto/kernel_abi.hpp"
+#include "test/support/fake_port.hpp"
 #include "test/support/faulty_backing.hpp"
 
 namespace bough::test {
@@ -61,23 +62,6 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-/// The connection as ops see it: remembers notifications, as many as there is `room` for, and
-/// refuses backing files.
-class FakePort final : public proto::KernelPort {
- public:
-  proto::Result<std::int32_t> open_backing(int) override { return proto::Errno{EPERM}; }
-  void close_backing(std::int32_t) noexcept override {}
-  bool notify(proto::Notification notification) override {
-    if (notifications.size() >= room) return false;
-    notifications.push_back(std::move(notification));
-    return true;
-  }
-  [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return false; }
-
-  std::vector<proto::Notification> notifications;
-  std::size_t room = SIZE_MAX;
-};
-
 [[nodiscard]] inline std::size_t open_descriptors() {
   std::size_t count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
@@ -87,7 +71,7 @@ class FakePort final : public proto::KernelPort {
 
 /// A pool over temporary directories, used as the kernel would use it: claims that a helper keeps
 /// are forgotten again, handles released, at the latest by the destructor, which then checks that
-/// one node and no handle, hold, victim or descriptor is left. Single-threaded use.
+/// one node and no handle, hold, victim, backing file or descriptor is left. Single-threaded use.
 ///
 ///   PoolFixture pool({"RW", "RO"});           // two branches; pool.branch(0) is the first's path
 ///   pool.file(1, "d/f", "text");              // on branch 1, directly
@@ -103,9 +87,13 @@ class PoolFixture {
   /// Changes settings before the pool is made. minfreespace is 0 unless this says otherwise.
   using Tune = std::function<void(ops::Settings&)>;
 
+  /// Whether the kernel takes backing files.
+  enum class Backings { kRefused, kTaken };
+
   explicit PoolFixture(std::vector<std::string> modes = {"RW"}, const Wrap& wrap = {},
-                       const Tune& tune = {})
+                       const Tune& tune = {}, Backings backings = Backings::kRefused)
       : posix_(ops::make_posix_backing()) {
+    port_.takes_backing_files = backings == Backings::kTaken;
     if (wrap) wrapped_ = wrap(*posix_);
     for (std::size_t i = 0; i < modes.size(); ++i) {
       const auto path = top_.path() / ("b" + std::to_string(i));
@@ -142,6 +130,9 @@ class PoolFixture {
     CHECK(count("holds") == 0);
     CHECK(count("victims") == 0);
     CHECK(count("overdrawn") == 0);
+    CHECK(count("backing_files") == 0);
+    CHECK(port_.registered_count() == 0);
+    CHECK(port_.wrong_closes() == 0);
     CHECK(fs_->stop(std::chrono::seconds(20)));
     fs_.reset();
     wrapped_.reset();
@@ -157,6 +148,7 @@ class PoolFixture {
 
   [[nodiscard]] proto::Filesystem& fs() noexcept { return *fs_; }
   [[nodiscard]] FakePort& port() noexcept { return port_; }
+  [[nodiscard]] ops::Settings& settings() noexcept { return settings_; }
   [[nodiscard]] ops::Backing& backing() noexcept { return wrapped_ ? *wrapped_ : *posix_; }
   [[nodiscard]] std::filesystem::path branch(std::size_t index) const { return branches_[index]; }
 
