@@ -46,7 +46,8 @@ class Messages(sandbox.LiveCase):
     def test_large_messages(self):
         """64 MiB go in one message where the kernel lets them, and are forgotten in the quiet."""
         wanted = (64 << 20) // PAGE
-        pool = self.pool([self.file_system("ext4", "disk")], modes.Root(), ["minfreespace=1M", "fuse-msg-size=64M"])
+        pool = self.pool([self.file_system("ext4", "disk")], modes.Root(),
+                         ["minfreespace=1M", "fuse-msg-size=64M", "passthrough.io=off"])
         allowed = int(LIMIT.read_text()) if self.limit is not None else 256
         said = Path(pool.log).read_text()
         if self.limit is None:
@@ -81,7 +82,7 @@ class Messages(sandbox.LiveCase):
         self.assertEqual(pool.unmount(), 0)
 
     def test_limit_is_not_lowered(self):
-        pool = self.pool([self.file_system("tmpfs", "disk")], modes.Root(), ["fuse-msg-size=16"])
+        pool = self.pool([self.file_system("tmpfs", "disk")], modes.Root(), ["fuse-msg-size=16", "passthrough.io=off"])
         self.assertEqual(LIMIT.read_text() if self.limit is not None else None, self.limit)
         data = self.fill(64 * PAGE)
         with open(os.path.join(pool.mountpoint, "f"), "wb", buffering=0) as file:

@@ -12,7 +12,7 @@ import kernel
 import modes
 import parity
 
-DIRECT, KEEP, PARALLEL = "DIRECT_IO", "KEEP_CACHE", "PARALLEL_DIRECT_WRITES"
+DIRECT, KEEP, PARALLEL, PAST = "DIRECT_IO", "KEEP_CACHE", "PARALLEL_DIRECT_WRITES", "PASSTHROUGH"
 CACHED, PARALLEL_DIRECT = set(), {DIRECT, PARALLEL}
 # the cache is kept if the file is unchanged since its last open
 UNCHANGED = "unchanged"
@@ -23,7 +23,9 @@ MODES = {
     "partial": (["cache.files=partial"], CACHED),
     "full": (["cache.files=full"], {KEEP}),
     "auto-full": (["cache.files=auto-full"], UNCHANGED),
+    # the default: passthrough, where the kernel has it
     "auto": (["cache.files=auto"], UNCHANGED),
+    "served": (["cache.files=auto", "passthrough.io=off"], UNCHANGED),
     "listed": (["cache.files=per-process", "cache.files.process-names=other|python3"], CACHED),
     "unlisted": (["cache.files=per-process", "cache.files.process-names=other"], PARALLEL_DIRECT),
     "libfuse": (["cache.files=libfuse"], CACHED),
@@ -39,8 +41,8 @@ MODES = {
 KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
 # In the short form: these modes on the first kind of file system, with every call; three of them on the others;
 # and all others, whose flags one of these has too, with a few calls.
-SHORT = ("off", "partial", "full", "auto-full", "auto", "writeback", "no-mmap")
-FEW = ("off", "auto", "writeback")
+SHORT = ("off", "partial", "full", "auto-full", "auto", "served", "writeback", "no-mmap")
+FEW = ("off", "auto", "served", "writeback")
 FEW_SECTIONS = ("append", "truncating_open", "nameless", "setfl")
 
 # step patterns → (native outcome, the pool's), each with its reason. Nothing else may differ.
@@ -48,6 +50,9 @@ EXCEPTIONS = {
     # a call longer than a message comes in pieces, and one that is not aligned looks like one whose memory is not
     "oversize: direct: *": ("*", "*"),
 }
+
+# The kernel does not hear of O_DIRECT that is switched on later, and goes on through the branch's page cache.
+EXCEPTIONS_OF_PASSTHROUGH = {f"setfl: {style}: *": ("*", "*") for style in ("buffered", "sync", "dsync")}
 
 # before Linux 6.6 a private mapping of a direct file keeps what it saw first
 EXCEPTIONS_OF_UNSHARED = {
@@ -73,9 +78,18 @@ OPENED = re.compile(r" (OPEN|CREATE|TMPFILE) .* flags=(?P<flags>\S+) .* -> .* op
 def expected_flags(mode, open_flags):
     """The sets of flags that an OPEN reply may have, NOFLUSH aside."""
     flags = MODES[mode][1]
-    if mode == "auto" and ("O_WRONLY" in open_flags or ("O_DIRECT" in open_flags and kernel.RELEASE >= (6, 6))):
+    if passes(mode):
+        to_us = {"O_WRONLY", "O_RDWR"} & set(open_flags) and {"O_APPEND", "O_DIRECT"} & set(open_flags)
+        return [{PAST} | (PARALLEL_DIRECT if to_us else set())]
+    if mode in ("auto", "served") and ("O_WRONLY" in open_flags
+                                       or ("O_DIRECT" in open_flags and kernel.RELEASE >= (6, 6))):
         return [PARALLEL_DIRECT]
     return [CACHED, {KEEP}] if flags is UNCHANGED else [flags]
+
+
+def passes(mode):
+    """The kernel reads and writes the branch's files itself."""
+    return mode == "auto" and kernel.RELEASE >= (6, 9)
 
 
 def refuses_shared_maps(mode):
@@ -147,7 +161,8 @@ class Matrix(Modes):
         seen = self.data_calls(pool.mountpoint, sections)
         try:
             stale = refuses_shared_maps(mode) and kernel.RELEASE < (6, 6)
-            self.compare(expected, seen, EXCEPTIONS, EXCEPTIONS_OF_UNSHARED if stale else {})
+            self.compare(expected, seen, EXCEPTIONS, EXCEPTIONS_OF_UNSHARED if stale else {},
+                         EXCEPTIONS_OF_PASSTHROUGH if passes(mode) else {})
         except AssertionError as difference:
             wrong.append(f"{mode}: {difference}")
         self.ends_well(pool)
@@ -155,7 +170,7 @@ class Matrix(Modes):
         if flags:
             wrong.append("\n".join([f"{mode}: {len(flags)} opens with other flags", *flags[:10]]))
         if not wrong:
-            for section in os.listdir(branch):
+            for section in set(os.listdir(branch)) - ({"setfl"} if passes(mode) else set()):
                 left = subprocess.run(["diff", "-rq", os.path.join(native, section), os.path.join(branch, section)],
                                       capture_output=True, text=True, check=False)
                 if left.returncode:
@@ -256,7 +271,7 @@ class Fio(Modes):
 
     def test_verify(self):
         disk = self.file_system("ext4", "disk")
-        for mode in MODES if self.long_form else ("off", "partial", "auto", "writeback"):
+        for mode in MODES if self.long_form else ("off", "partial", "auto", "served", "writeback"):
             pool, _, _ = self.of_mode(mode, disk)
             self.verify(pool.mountpoint, 64 if self.long_form else 1)
             self.ends_well(pool)

@@ -8,7 +8,7 @@ class Core(data.Matrix):
     deadline = 600
 
     def test_calls(self):
-        self.in_each_mode("ext4", ("off", "auto", "writeback"))
+        self.in_each_mode("ext4", ("off", "auto", "served", "writeback"))
 
 
 class Exercise(data.Sequences):
