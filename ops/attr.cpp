@@ -129,7 +129,7 @@ Result<proto::AttrReply> setattr_by_handle(Pool& pool, const Context& context,
     stat = Change(pool, context, request, fd, before).apply(fd);
   }
   if (!stat) return stat.error();
-  return proto::AttrReply{pool.settings.attr_valid, to_attr(*stat, view.ino)};
+  return proto::AttrReply{attr_validity(pool, *stat), to_attr(*stat, view.ino)};
 }
 
 /// By handle where there is one, else by node.
@@ -157,7 +157,7 @@ Result<proto::AttrReply> getattr(Pool& pool, const Context& context,
   std::uint64_t ino = 0;
   const auto stat = stat_of(pool, context, request.handle, ino);
   if (!stat) return stat.error();
-  return proto::AttrReply{pool.settings.attr_valid, to_attr(*stat, ino)};
+  return proto::AttrReply{attr_validity(pool, *stat), to_attr(*stat, ino)};
 }
 
 Result<proto::StatxReply> statx(Pool& pool, const Context& context,
@@ -166,7 +166,7 @@ Result<proto::StatxReply> statx(Pool& pool, const Context& context,
   const auto stat = stat_of(pool, context, request.handle, ino);
   if (!stat) return stat.error();
   proto::StatxReply reply;
-  reply.attr_valid = pool.settings.attr_valid;
+  reply.attr_valid = attr_validity(pool, *stat);
   reply.mask = stat->mask;
   reply.attr = to_attr(*stat, ino);
   reply.btime = stat->btime;
@@ -189,7 +189,8 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   const auto done =
       subject->apply([&](NodeFile& file) { return change_by_node(pool, context, request, file); });
   if (!done) return done.error();
-  return proto::AttrReply{pool.settings.attr_valid, to_attr(subject->own.stat, subject->own.ino)};
+  return proto::AttrReply{attr_validity(pool, subject->own.stat),
+                          to_attr(subject->own.stat, subject->own.ino)};
 }
 
 Result<void> access(Pool& pool, const Context& context, const proto::AccessRequest& request) {

@@ -1,5 +1,7 @@
 #include "ops/attributes.hpp"
 
+#include <sys/stat.h>
+
 namespace bough::ops {
 namespace {
 
@@ -28,6 +30,17 @@ proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept {
   return attr;
 }
 
+bool has_set_ids(const FileStat& stat) noexcept {
+  constexpr std::uint32_t kRunsAsGroup = S_ISGID | S_IXGRP;
+  return stat.is_regular() &&
+         ((stat.mode & S_ISUID) != 0 || (stat.mode & kRunsAsGroup) == kRunsAsGroup);
+}
+
+std::chrono::nanoseconds attr_validity(const Pool& pool, const FileStat& stat) noexcept {
+  if (pool.passthrough.started() && has_set_ids(stat)) return std::chrono::nanoseconds(0);
+  return pool.settings.attr_valid;
+}
+
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                      const Branch& branch, const FileStat& stat) {
   const std::uint64_t ino = branch.user_ino(stat.id);
@@ -41,7 +54,7 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
   reply.entry.node = counted->node;
   reply.entry.generation = pool.nodes.generation(counted->node);
   reply.entry.entry_valid = pool.settings.entry_valid;
-  reply.entry.attr_valid = pool.settings.attr_valid;
+  reply.entry.attr_valid = attr_validity(pool, stat);
   reply.entry.attr = to_attr(stat, counted->ino);
   return reply;
 }

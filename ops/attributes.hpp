@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+
 #include "ops/backing.hpp"
 #include "ops/locate.hpp"
 #include "proto/replies.hpp"
@@ -8,6 +10,14 @@ namespace bough::ops {
 
 /// A branch's attributes as the pool shows them, with the pool's inode number.
 [[nodiscard]] proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept;
+
+/// Set-uid, or set-gid where it makes a program run as the group.
+[[nodiscard]] bool has_set_ids(const FileStat& stat) noexcept;
+
+/// How long the kernel may keep a file's attributes. Not at all those of one with set-ids, where
+/// writes can pass by us: they clear the bits, and the kernel would run it with them meanwhile.
+[[nodiscard]] std::chrono::nanoseconds attr_validity(const Pool& pool,
+                                                     const FileStat& stat) noexcept;
 
 /// Counts a look-up of `name` in `parent`, which is `stat` on `branch`, and makes the reply of it. ESTALE:
 /// the parent is not known any more.

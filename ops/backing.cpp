@@ -212,12 +212,12 @@ struct Capabilities {
 constexpr std::uint32_t kDacCapabilities =
     (1U << CAP_DAC_OVERRIDE) | (1U << CAP_DAC_READ_SEARCH) | (1U << CAP_MKNOD);
 
-bool set_dac(bool raised) noexcept {
+bool set_effective(std::uint32_t capabilities, bool raised) noexcept {
   Capabilities caps;
   if (!caps.read()) return false;
   const std::uint32_t before = caps.sets[0].effective;
   const std::uint32_t after =
-      raised ? before | (kDacCapabilities & caps.sets[0].permitted) : before & ~kDacCapabilities;
+      raised ? before | (capabilities & caps.sets[0].permitted) : before & ~capabilities;
   if (after == before) return true;
   caps.sets[0].effective = after;
   return caps.write();
@@ -283,8 +283,14 @@ class ThreadIds {
       now_.umask = who.umask;
     }
     // With fsuid 0 the kernel itself keeps or gives back the capabilities.
-    if (who.uid != 0 && (moves || keep_dac != keep_dac_) && !set_dac(keep_dac)) return last_error();
+    if (who.uid != 0 && (moves || keep_dac != keep_dac_) &&
+        !set_effective(kDacCapabilities, keep_dac))
+      return last_error();
     keep_dac_ = keep_dac;
+    if (who.uid == 0 && who.keeps_set_ids != now_.keeps_set_ids &&
+        !set_effective(1U << CAP_FSETID, who.keeps_set_ids))
+      return last_error();
+    now_.keeps_set_ids = who.keeps_set_ids;
     return {};
   }
 

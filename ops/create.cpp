@@ -254,7 +254,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.node = counted.node;
         reply.entry.entry.generation = pool.nodes.generation(counted.node);
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
-        reply.entry.entry.attr_valid = pool.settings.attr_valid;
+        reply.entry.entry.attr_valid = attr_validity(pool, *stat);
         reply.entry.entry.attr = to_attr(*stat, counted.ino);
         auto open = add_file_handle(pool, context, counted.node, *std::move(fd), place.branch.id(),
                                     *stat, file_flags);

@@ -14,6 +14,7 @@ CallerGuard::CallerGuard(Pool& pool, std::uint32_t uid, std::uint32_t gid,
     who.group = group;
   }
   if (purpose == Purpose::kCreate) who.umask = umask;
+  if (purpose == Purpose::kRegister) who.keeps_set_ids = false;
   if (who == pool.own) return;
   ready_ = pool.backing.become(who, purpose == Purpose::kCreate || !pool.may_become);
   active_ = static_cast<bool>(ready_);

@@ -20,6 +20,8 @@ class CallerGuard {
   enum class Purpose : std::uint8_t {
     kCreate,    ///< a new name: DAC capabilities kept, umask of the caller
     kAllocate,  ///< data of an open file: ids only
+    kRegister,  ///< a backing file, which the kernel will write with these rights: ids only, and no
+                ///< set-ids are kept
   };
 
   CallerGuard(Pool& pool, std::uint32_t uid, std::uint32_t gid, std::optional<std::uint32_t> group,

@@ -20,7 +20,7 @@ Result<proto::EntryReply> lookup_known(Pool& pool, const Context& context, NodeI
   reply.entry.node = counted->node;
   reply.entry.generation = pool.nodes.generation(counted->node);
   reply.entry.entry_valid = pool.settings.entry_valid;
-  reply.entry.attr_valid = pool.settings.attr_valid;
+  reply.entry.attr_valid = attr_validity(pool, *stat);
   reply.entry.attr = to_attr(*stat, counted->ino);
   return reply;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "ops/attributes.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
@@ -29,11 +30,12 @@ std::int64_t wall_clock_ns() noexcept {
 /// The kernel opens and writes a backing file with the rights of the thread that registers it: the
 /// owner of the file has to be bound by reserved blocks, which the daemon is not. A file system
 /// that may ask a server for its rights gets to see the daemon itself, whose open(2) it has just
-/// granted.
+/// granted. In no case are set-ids kept: with HANDLE_KILLPRIV_V2 the kernel neither tells us of
+/// such a write nor clears them in the writer's name.
 Result<std::int32_t> open_backing(Pool& pool, int fd, const FileStat& stat, bool local) {
   const std::uint32_t uid = local ? stat.uid : pool.own.uid;
   const std::uint32_t gid = local ? stat.gid : pool.own.gid;
-  const CallerGuard guard(pool, uid, gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
+  const CallerGuard guard(pool, uid, gid, std::nullopt, 0, CallerGuard::Purpose::kRegister);
   if (!guard.ready()) return guard.ready().error();
   return pool.port->open_backing(fd);
 }
@@ -130,8 +132,8 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
   if (changes && !writable(pool, file->branch)) return Errno{EROFS};
   auto fd = reopen_file(pool, file->fd(), flags, request.flags);
   if (!fd) return fd.error();
-  const bool has_set_ids = (file->stat.mode & (S_ISUID | S_ISGID)) != 0;
-  if (request.kill_suidgid && has_set_ids && (flags & O_TRUNC) != 0)
+  const bool any_set_id = (file->stat.mode & (S_ISUID | S_ISGID)) != 0;
+  if (request.kill_suidgid && any_set_id && (flags & O_TRUNC) != 0)
     if (const auto cleared = clear_set_ids(pool, fd->get()); !cleared) return cleared.error();
   return add_file_handle(pool, context, context.node, *std::move(fd), file->branch, file->stat,
                          request.flags);
@@ -140,7 +142,8 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
 Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, NodeId node, Fd fd,
                                          BranchId on, const FileStat& stat, std::uint32_t flags) {
   OpenFacts facts = facts_of(pool, on, stat, flags);
-  const IoPath wanted = wanted_path(pool.settings.files.passthrough, facts.mode, flags);
+  const IoPath wanted =
+      wanted_path(pool.settings.files.passthrough, facts.mode, flags, has_set_ids(stat));
   std::optional<Errno> refusal;
   auto share = pool.passthrough.enter(node, stat.id, wanted != IoPath::kToUs, [&] {
     const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);

@@ -60,9 +60,11 @@ bool flushes(const OpenFacts& facts) noexcept {
 
 }  // namespace
 
-IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags) noexcept {
+IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
+                   bool set_ids) noexcept {
   const std::uint32_t access = flags & O_ACCMODE;
-  const auto past_if = [](bool past) { return past ? IoPath::kPast : IoPath::kToUs; };
+  const IoPath best = set_ids && access != O_RDONLY ? IoPath::kBoundToUs : IoPath::kPast;
+  const auto past_if = [best](bool past) { return past ? best : IoPath::kToUs; };
   switch (option) {
     case PassthroughIo::kOff:
       return IoPath::kToUs;
@@ -71,11 +73,11 @@ IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags) n
     case PassthroughIo::kWriteOnly:
       return past_if(access == O_WRONLY);
     case PassthroughIo::kReadWrite:
-      return IoPath::kPast;
+      return best;
     case PassthroughIo::kAuto:
       if (mode != CacheFiles::kAuto) return IoPath::kToUs;
       if (access != O_RDONLY && (flags & (O_APPEND | O_DIRECT)) != 0) return IoPath::kBoundToUs;
-      return IoPath::kPast;
+      return best;
   }
   return IoPath::kToUs;
 }

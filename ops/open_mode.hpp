@@ -86,8 +86,11 @@ enum class IoPath : std::uint8_t {
 /// backing_file_write_iter()). A program's write would go to the file's end all the same, or be
 /// refused: dd(1) clears O_DIRECT for a last block that is not whole. Besides, O_DIRECT writes run
 /// side by side only if they come to us.
-[[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode,
-                                 std::uint32_t flags) noexcept;
+///
+/// What is written in a file with set-ids (`set_ids`) always comes to us: only a WRITE tells
+/// whether its writer may keep them.
+[[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
+                                 bool set_ids) noexcept;
 
 [[nodiscard]] constexpr bool asks_process(CacheFiles mode) noexcept {
   return mode == CacheFiles::kPerProcess;

@@ -63,6 +63,7 @@ class Passthrough {
   /// Before the first request, where the kernel takes backing files; without it nothing is bound.
   /// `port` outlives every Share.
   void start(proto::KernelPort& port) noexcept { port_ = &port; }
+  [[nodiscard]] bool started() const noexcept { return port_ != nullptr; }
 
   /// For one more open file of the node. `wants`: bind it, if that can be; then, if it is the first
   /// one, `open_backing` (Result<std::int32_t>()) gets an id for its descriptor; it is called under

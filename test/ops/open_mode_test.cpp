@@ -145,7 +145,11 @@ TEST_CASE("wanted_path: the table of passthrough.io") {
         CAPTURE(access);
         CAPTURE(more);
         const auto path = [&](PassthroughIo option) {
-          return wanted_path(option, mode, static_cast<std::uint32_t>(access | more));
+          const auto flags = static_cast<std::uint32_t>(access | more);
+          const IoPath plain = wanted_path(option, mode, flags, false);
+          const bool kept = access == O_RDONLY || plain != IoPath::kPast;
+          CHECK(wanted_path(option, mode, flags, true) == (kept ? plain : IoPath::kBoundToUs));
+          return plain;
         };
         const auto past_if = [](bool past) { return past ? IoPath::kPast : IoPath::kToUs; };
         CHECK(path(PassthroughIo::kOff) == IoPath::kToUs);

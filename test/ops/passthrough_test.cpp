@@ -239,9 +239,50 @@ TEST_CASE("passthrough: the kernel acts as the owner of the file") {
   pool.file(0, "f");
   pool.file(0, "root");
   REQUIRE(::chown((pool.branch(0) / "f").c_str(), 1234, 4321) == 0);
-  CHECK(pool.port().registered(pool.open_file(pool.walk("f"), O_RDWR).id).fsuid == 1234);
-  CHECK(pool.port().registered(pool.open_file(pool.walk("root"), O_RDWR).id).fsuid == 0);
+  const auto registered = [&](const char* name) {
+    const auto file = pool.open_file(pool.walk(name), O_RDWR);
+    const auto is = pool.port().registered(file.id);
+    pool.close_file(file);
+    return is;
+  };
+  for (int i = 0; i < 2; ++i) {
+    CHECK(registered("f").fsuid == 1234);
+    CHECK(registered("root").fsuid == 0);
+    // Without it the branch's own kernel clears them, whoever writes.
+    CHECK_FALSE(registered("f").keeps_set_ids);
+    CHECK_FALSE(registered("root").keeps_set_ids);
+  }
   CHECK(static_cast<uid_t>(::setfsuid(~uid_t{0})) == 0);
+  const auto now = pool.port().open_backing(0);
+  REQUIRE(now.has_value());
+  CHECK(pool.port().registered(*now).keeps_set_ids);
+  pool.port().close_backing(*now);
+}
+
+TEST_CASE("passthrough: a file with set-ids: writes come to us, and no attributes are kept") {
+  for (const mode_t mode : {mode_t{0644}, mode_t{02644}, mode_t{02674}, mode_t{04644}}) {
+    const bool runs_as_other = mode == 02674 || mode == 04644;
+    for (const auto backings : {PoolFixture::Backings::kTaken, PoolFixture::Backings::kRefused}) {
+      const bool careful = runs_as_other && backings == PoolFixture::Backings::kTaken;
+      PoolFixture pool({"RW"}, {}, {}, backings);
+      pool.file(0, "f", "", mode);
+      auto found = pool.lookup(kRootNode, "f");
+      REQUIRE(found.has_value());
+      CHECK((found->entry.attr_valid.count() == 0) == careful);
+      const NodeId f = pool.keep(*found);
+      const auto attr = pool.fs().getattr(pool.as(f), {});
+      REQUIRE(attr.has_value());
+      CHECK((attr->attr_valid.count() == 0) == careful);
+      if (backings == PoolFixture::Backings::kRefused) continue;
+      auto writer = pool.fs().open(pool.as(f), {O_WRONLY, false});
+      REQUIRE(writer.has_value());
+      CHECK((writer->flags & reply::kPassthrough) != 0);
+      CHECK(((writer->flags & reply::kDirectIo) != 0) == runs_as_other);
+      auto reader = pool.fs().open(pool.as(f), {O_RDONLY, false});
+      REQUIRE(reader.has_value());
+      CHECK((reader->flags & reply::kDirectIo) == 0);
+    }
+  }
 }
 
 TEST_CASE("passthrough: a branch that asks a server sees the daemon") {

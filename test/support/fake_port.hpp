@@ -1,8 +1,12 @@
 #pragma once
 
+#include <linux/capability.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <map>
@@ -24,6 +28,7 @@ class FakePort final : public proto::KernelPort {
     std::uint64_t ino = 0;
     /// The registering thread's.
     std::uint32_t fsuid = 0;
+    bool keeps_set_ids = false;
   };
 
   proto::Result<std::int32_t> open_backing(int fd) override {
@@ -32,7 +37,8 @@ class FakePort final : public proto::KernelPort {
     if (::fstat(fd, &file) != 0) return proto::Errno{EBADF};
     const std::lock_guard lock(mutex_);
     if (++attempts_ == fail_at || fail_all) return proto::Errno{backing_error};
-    registered_[++last_] = {file.st_ino, static_cast<std::uint32_t>(::setfsuid(~uid_t{0}))};
+    registered_[++last_] = {file.st_ino, static_cast<std::uint32_t>(::setfsuid(~uid_t{0})),
+                            has_capability(CAP_FSETID)};
     return last_;
   }
   void close_backing(std::int32_t id) noexcept override {
@@ -76,6 +82,13 @@ class FakePort final : public proto::KernelPort {
   int backing_error = ELOOP;
 
  private:
+  /// In the effective set of the calling thread.
+  static bool has_capability(unsigned bit) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+    return ::syscall(SYS_capget, &header, sets.data()) == 0 && (sets[0].effective >> bit & 1U) != 0;
+  }
+
   mutable std::mutex mutex_;
   std::map<std::int32_t, Registered> registered_;
   std::int32_t last_ = 0;
