@@ -137,7 +137,8 @@ PoolInfo read_info(const ControlClient& pool) {
     if (key == "branches") info.branches = parse_shown_branches(value);
     if (key == "minfreespace" || key.starts_with("category.") || key.starts_with("func."))
       info.policies.emplace_back(key, value);
-    if (key.starts_with("cache.")) info.caching.emplace_back(key, value);
+    if (key.starts_with("cache.") || (key.starts_with("passthrough.") && !value.empty()))
+      info.caching.emplace_back(key, value);
   }
   for (BranchInfo& branch : info.branches) branch.space = space_of(branch.path);
   return info;
