@@ -8,6 +8,7 @@
 
 #include "ops/attributes.hpp"
 #include "ops/credentials.hpp"
+#include "ops/freed_space.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
 #include "ops/operations.hpp"
@@ -142,8 +143,10 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
 Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, NodeId node, Fd fd,
                                          BranchId on, const FileStat& stat, std::uint32_t flags) {
   OpenFacts facts = facts_of(pool, on, stat, flags);
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+  const bool writes_to_us = writes && (has_set_ids(stat) || may_need_freed_space(pool, fd.get()));
   const IoPath wanted =
-      wanted_path(pool.settings.files.passthrough, facts.mode, flags, has_set_ids(stat));
+      wanted_path(pool.settings.files.passthrough, facts.mode, flags, writes_to_us);
   std::optional<Errno> refusal;
   auto share = pool.passthrough.enter(node, stat.id, wanted != IoPath::kToUs, [&] {
     const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);

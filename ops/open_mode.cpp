@@ -61,9 +61,9 @@ bool flushes(const OpenFacts& facts) noexcept {
 }  // namespace
 
 IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
-                   bool set_ids) noexcept {
+                   bool writes_to_us) noexcept {
   const std::uint32_t access = flags & O_ACCMODE;
-  const IoPath best = set_ids && access != O_RDONLY ? IoPath::kBoundToUs : IoPath::kPast;
+  const IoPath best = writes_to_us && access != O_RDONLY ? IoPath::kBoundToUs : IoPath::kPast;
   const auto past_if = [best](bool past) { return past ? best : IoPath::kToUs; };
   switch (option) {
     case PassthroughIo::kOff:

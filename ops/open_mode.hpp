@@ -87,10 +87,11 @@ enum class IoPath : std::uint8_t {
 /// refused: dd(1) clears O_DIRECT for a last block that is not whole. Besides, O_DIRECT writes run
 /// side by side only if they come to us.
 ///
-/// What is written in a file with set-ids (`set_ids`) always comes to us: only a WRITE tells
-/// whether its writer may keep them.
+/// With `writes_to_us` no file that is opened for writing goes past us, whatever the option: one
+/// with set-ids, since only a WRITE tells whether its writer may keep them, or one that may need
+/// room that is only being freed (may_need_freed_space()).
 [[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
-                                 bool set_ids) noexcept;
+                                 bool writes_to_us) noexcept;
 
 [[nodiscard]] constexpr bool asks_process(CacheFiles mode) noexcept {
   return mode == CacheFiles::kPerProcess;

@@ -285,6 +285,38 @@ TEST_CASE("passthrough: a file with set-ids: writes come to us, and no attribute
   }
 }
 
+TEST_CASE("passthrough: where room is being freed that a write may need, it comes to us") {
+  struct Case {
+    std::uint64_t mebibytes;
+    bool removed, for_writing, comes;
+  };
+  for (const Case& each :
+       {Case{100, true, true, true}, Case{100, true, false, false}, Case{100, false, true, false},
+        Case{2000, true, true, false}, Case{1023, true, true, true}}) {
+    PoolFixture pool(
+        {"RW"},
+        [&](ops::Backing& real) {
+          auto small = std::make_unique<FaultyBacking>(real);
+          small->bend_statfs([&](ops::FsStat& stat) {
+            stat.blocks_available = each.mebibytes << 8U;
+            stat.fragment_size = 4096;
+          });
+          return small;
+        },
+        {}, PoolFixture::Backings::kTaken);
+    pool.file(0, "f");
+    pool.file(0, "big");
+    const NodeId f = pool.walk("f");
+    pool.walk("big");
+    if (each.removed) CHECK(pool.fs().unlink(pool.as(kRootNode), {pool.name("big")}).has_value());
+    auto answer = pool.fs().open(
+        pool.as(f), {static_cast<std::uint32_t>(each.for_writing ? O_WRONLY : O_RDONLY), false});
+    REQUIRE(answer.has_value());
+    CHECK((answer->flags & reply::kPassthrough) != 0);
+    CHECK(((answer->flags & reply::kDirectIo) != 0) == each.comes);
+  }
+}
+
 TEST_CASE("passthrough: a branch that asks a server sees the daemon") {
   if (!may_act_as_root()) return;
   constexpr std::uint64_t kNfs = 0x6969;
