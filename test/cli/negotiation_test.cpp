@@ -217,3 +217,23 @@ TEST_CASE("what an option turns off is not asked for") {
   }
   everyday(wired);
 }
+
+TEST_CASE("passthrough is asked for with the depth that was chosen, and reads back as in force") {
+  Wired wired(proto::kOurMinor, FakeKernel::kOffered,
+              "minfreespace=0,passthrough.io=rw,passthrough.max-stack-depth=2");
+  CHECK(wired.answered().has(Feature::kPassthrough));
+  CHECK(wired.init().max_stack_depth == 2);
+  // The far end of a socket registers no files.
+  CHECK(wired.value("passthrough.io") == "off");
+  CHECK(wired.value("passthrough.max-stack-depth") == "2");
+  everyday(wired);
+}
+
+TEST_CASE("passthrough is not asked for beside the writeback cache, nor to measure") {
+  for (const char* const option : {"cache.writeback", "nullrw"}) {
+    Wired wired(proto::kOurMinor, FakeKernel::kOffered, std::string("minfreespace=0,") + option);
+    CHECK_FALSE(wired.answered().has(Feature::kPassthrough));
+    CHECK(wired.init().max_stack_depth == 0);
+    CHECK(wired.value("passthrough.io") == "off");
+  }
+}

@@ -368,17 +368,24 @@ class WhoMay(Passing):
     def test_user_namespace(self):
         self.not_allowed(modes.UserNamespace)
 
-    def test_reserved_blocks(self):
-        """They are root's, and not his in whose files a user writes."""
-        path = self.path("small")
-        image = path + ".img"
-        with open(image, "wb") as file:
+
+class Full(Passing):
+    """On disks where room is short."""
+
+    def small(self, name, *options):
+        path = self.path(name)
+        with open(path + ".img", "wb") as file:
             file.truncate(64 << 20)
         os.mkdir(path)
-        self.command(["mkfs.ext4", "-q", "-F", "-m", "40", image])
-        self.command(["mount", "-o", "loop", image, path])
+        self.command(["mkfs.ext4", "-q", "-F", *options, path + ".img"])
+        self.command(["mount", "-o", "loop", path + ".img", path])
         self.made.append(path)
         os.chmod(path, 0o777)
+        return path
+
+    def test_reserved_blocks(self):
+        """They are root's, and not his in whose files a user writes."""
+        path = self.small("small", "-m", "40")
         pool = self.serve([path])
         fill = "import os, sys\nfile = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\ntotal = 0\n" \
                "try:\n    while True: total += os.write(file, b'x' * 65536)\n" \
@@ -391,6 +398,19 @@ class WhoMay(Passing):
             os.unlink(os.path.join(path, "full"))
             os.sync()
         self.assertLess(abs(kept["pool"] - kept["native"]), 4 << 20, kept)
+        self.ends_well(pool)
+
+    def test_freed_room(self):
+        """What was removed makes room for what comes next, at once."""
+        pool = self.serve([self.small("small", "-m", "0")])
+        room = os.statvfs(pool.branches[0])
+        data = mmap.mmap(-1, room.f_bavail * room.f_frsize * 9 // 10)
+        for number in range(60):
+            path = os.path.join(pool.mountpoint, f"f{number}")
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            self.assertEqual(os.write(file, data), len(data), f"file {number}")
+            os.close(file)
+            os.unlink(path)
         self.ends_well(pool)
 
 
