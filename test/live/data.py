@@ -292,7 +292,8 @@ class Calls(Modes):
             expected = [(step, outcome) for step, outcome in native if step.split(":")[0] in sections]
             try:
                 self.compare(expected, self.outcomes(pool.mountpoint, *sections),
-                             EXCEPTIONS_OF_WRITEBACK if "writeback" in mode else {})
+                             EXCEPTIONS_OF_WRITEBACK if "writeback" in mode else {},
+                             parity.EXCEPTIONS_OF_PASSTHROUGH if passes(mode) else {})
             except AssertionError as difference:
                 wrong.append(f"{mode}: {difference}")
             self.ends_well(pool)

@@ -47,7 +47,7 @@ class FileSystems(parity.Comparison):
         native = self.file_system(kind, "native")
         pool = self.pool([self.file_system(kind, "disk")], modes.Root(), ["minfreespace=1M"])
         expected, seen = self.at_once(native, pool.mountpoint)
-        self.compare(expected, seen, EXCEPTIONS[kind])
+        self.compare(expected, seen, EXCEPTIONS[kind], parity.EXCEPTIONS_OF_PASSTHROUGH)
         self.whole_afterwards(pool)
 
     def test_three_kinds(self):
@@ -60,7 +60,7 @@ class FileSystems(parity.Comparison):
             outcomes.setdefault(step, []).append(outcome)
         self.assertLessEqual({step for step, _ in seen}, set(outcomes))
         nearest = [[step, outcome if outcome in outcomes[step] else outcomes[step][0]] for step, outcome in seen]
-        self.compare(nearest, seen, parity.EXCEPTIONS_OF_SEVERAL)
+        self.compare(nearest, seen, parity.EXCEPTIONS_OF_SEVERAL, parity.EXCEPTIONS_OF_PASSTHROUGH)
         self.whole_afterwards(pool)
 
 
