@@ -43,10 +43,10 @@ std::chrono::nanoseconds attr_validity(const Pool& pool, const FileStat& stat) n
 
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                      const Branch& branch, const FileStat& stat) {
-  const std::uint64_t ino = branch.user_ino(stat.id);
-  const auto counted = stat.is_directory() ? pool.nodes.count_directory(parent, name, ino)
-                                           : pool.nodes.count_file(
-                                                 parent, name, Location{branch.id(), stat.id}, ino);
+  const auto counted = stat.is_directory()
+                           ? pool.nodes.count_directory(parent, name)
+                           : pool.nodes.count_file(parent, name, Location{branch.id(), stat.id},
+                                                   branch.user_ino(stat.id));
   if (!counted) return Errno{ESTALE};
   pool.free_names.found(parent, name);
   proto::EntryReply reply;

@@ -10,6 +10,7 @@
 #include "ops/attributes.hpp"
 #include "ops/control_names.hpp"
 #include "ops/dir_snapshot.hpp"
+#include "ops/directory_number.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
@@ -68,13 +69,23 @@ bool presentable(NodeId directory, std::string_view name) noexcept {
          !is_control_name(directory, name);
 }
 
-std::uint64_t shown_ino(const Branch& branch, std::uint64_t ino) noexcept {
-  return branch.user_ino(FileId{branch.device(), ino, 0});
+constexpr std::uint32_t kDirectoryType = 4;
+
+/// As LOOKUP will show it. `directory`: the path_sum() of the one that is listed.
+std::uint64_t shown_ino(std::uint64_t directory, const Branch& branch, const RawDirent& entry) {
+  if (entry.type == kDirectoryType) return directory_ino(path_sum(directory, entry.name));
+  return branch.user_ino(FileId{branch.device(), entry.ino, 0});
+}
+
+std::uint64_t path_sum_of(const Pool& pool, NodeId directory) {
+  NodeView view;
+  return pool.nodes.view(directory, view) ? view.path_sum : 0;
 }
 
 Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId directory,
                                                          const std::vector<OpenCopy>& copies) {
   auto snapshot = std::make_shared<DirSnapshot>();
+  const std::uint64_t sum = path_sum_of(pool, directory);
   alignas(8) std::array<std::byte, kBuffer> buffer;
   for (const OpenCopy& copy : copies) {
     for (;;) {
@@ -86,7 +97,7 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId dire
       RawDirents records{std::span(buffer).first(*got)};
       while (const auto entry = records.next())
         if (presentable(directory, entry->name))
-          snapshot->add(entry->name, shown_ino(copy.branch, entry->ino), entry->type, copy.index);
+          snapshot->add(entry->name, shown_ino(sum, copy.branch, *entry), entry->type, copy.index);
       if (records.broken()) return Errno{EIO};
     }
   }
@@ -309,6 +320,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
     if (!stat) return stat.error();
     return Seen{&branch, *stat};
   };
+  const std::uint64_t sum = path_sum_of(pool, handle.node);
   alignas(8) std::array<std::byte, kBuffer> buffer;
   for (;;) {
     // No more is read than fits, as a rule: what does not is read again from its cookie.
@@ -326,7 +338,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
         shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
         if (!out.put_dot(shown)) return full(out);
       } else if (presentable(handle.node, entry->name)) {
-        shown.ino = shown_ino(branch, entry->ino);
+        shown.ino = shown_ino(sum, branch, *entry);
         if (!out.put(shown, look)) return full(out);
       }
     }
@@ -337,7 +349,6 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
 template <class Out>
 Result<void> list_merged(Pool& pool, const DirHandle& handle, const BranchSet& set,
                          std::uint64_t offset, Out& out) {
-  constexpr std::uint32_t kDirectoryType = 4;
   if (offset < kSelfCookie &&
       !out.put_dot({".", dot_ino(pool, handle.node, false), kSelfCookie, kDirectoryType}))
     return full(out);

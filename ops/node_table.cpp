@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "ops/chain_index.hpp"
+#include "ops/directory_number.hpp"
 #include "ops/hash.hpp"
 #include "ops/name_arena.hpp"
 #include "ops/node_records.hpp"
@@ -105,6 +107,25 @@ struct NodeTable::State {
     }
     return true;
   }
+  /// Nothing: no name leads here from the root.
+  [[nodiscard]] std::optional<std::uint64_t> path_sum_of(Slot directory) const {
+    std::uint64_t sum = 0;
+    std::uint64_t factor = 1;
+    for (std::uint32_t steps = nodes.live(); directory != kRoot; --steps) {
+      const Slot edge = nodes[directory].edge;
+      if (edge == 0 || steps == 0) return std::nullopt;
+      sum += factor * path_sum(0, name_of(edges[edge]));
+      factor *= kPathFactor;
+      directory = edges[edge].parent;
+    }
+    return sum;
+  }
+  /// Of one that lost its name: what it was.
+  [[nodiscard]] std::uint64_t ino_of(Slot slot) const {
+    if (nodes[slot].kind != NodeKind::kDirectory) return nodes[slot].ino;
+    const auto sum = path_sum_of(slot);
+    return sum ? directory_ino(*sum) : nodes[slot].ino;
+  }
   [[nodiscard]] bool lies_in(Slot directory, Slot ancestor) const noexcept {
     for (std::uint32_t steps = nodes.live(); steps != 0; --steps) {
       if (directory == ancestor) return true;
@@ -120,7 +141,9 @@ struct NodeTable::State {
     into.node = NodeId{node.id};
     into.directory = node.kind == NodeKind::kDirectory;
     into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
-    into.ino = node.ino;
+    const auto sum = into.directory ? path_sum_of(slot) : std::nullopt;
+    into.path_sum = sum.value_or(0);
+    into.ino = sum ? directory_ino(*sum) : node.ino;
     into.version = node.version;
     into.named = false;
     into.path.clear();
@@ -164,15 +187,10 @@ struct NodeTable::State {
     files.insert(slot);
     return slot;
   }
-  Slot add_directory(std::uint64_t ino) noexcept {
-    const Slot slot = nodes.add(NodeKind::kDirectory);
-    nodes[slot].ino = ino;
-    return slot;
-  }
   Counted count(Slot slot) noexcept {
     ++nodes[slot].lookups;
     ++lookups;
-    return {NodeId{nodes[slot].id}, nodes[slot].ino};
+    return {NodeId{nodes[slot].id}, ino_of(slot)};
   }
   void drop_victim(Slot slot) noexcept {
     if (auto victim = victims.extract(slot)) dropped.insert(std::move(victim));
@@ -272,6 +290,7 @@ struct NodeTable::State {
   /// Returns the parent, which may be settled then.
   Slot remove_edge(Slot edge) noexcept {
     const Slot parent = edges[edge].parent;
+    nodes[edges[edge].node].ino = ino_of(edges[edge].node);
     detach(edge);
     leave(edge);
     edges.remove(edge);
@@ -382,8 +401,7 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   return state->count(slot);
 }
 
-std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name,
-                                                             std::uint64_t ino) {
+std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name) {
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
@@ -394,7 +412,7 @@ std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std:
   }
   state->nodes.reserve();
   state->reserve_edge(name);
-  const Slot slot = state->add_directory(ino);
+  const Slot slot = state->nodes.add(NodeKind::kDirectory);
   if (edge == 0)
     state->add_edge(directory, name, slot);
   else

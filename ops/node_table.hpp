@@ -33,8 +33,11 @@ struct NodeView {
   NodeId node;
   bool directory = false;
   Location location;
-  /// The inode number that users see: fixed when the node was made.
+  /// The inode number that users see: a file's is fixed when the node is made, a directory's
+  /// follows from its path (directory_number.hpp).
   std::uint64_t ino = 0;
+  /// Of a directory with a name: path_sum(), of which its entries' numbers are made.
+  std::uint64_t path_sum = 0;
   /// Raised by each change of the node or its edges.
   std::uint32_t version = 0;
   /// Whether a name still leads to it.
@@ -83,9 +86,8 @@ class NodeTable {
   /// or the name is empty or longer than 255 bytes. Throws std::bad_alloc, nothing changed.
   [[nodiscard]] std::optional<Counted> count_file(NodeId parent, std::string_view name,
                                                   const Location& where, std::uint64_t ino);
-  /// `name` in `parent` is a directory. `ino` matters only for a new node.
-  [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name,
-                                                       std::uint64_t ino);
+  /// `name` in `parent` is a directory.
+  [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.
   [[nodiscard]] Counted count_unnamed(const Location& where, std::uint64_t ino,
                                       std::shared_ptr<Fd> victim);

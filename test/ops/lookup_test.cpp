@@ -51,6 +51,42 @@ TEST_CASE("lookup: an unkept reply gives its count back, a kept one stays until 
   again->keep();
 }
 
+TEST_CASE("a directory's inode number follows from its path, whichever copy is the first") {
+  PoolFixture pool({"RW", "RW"});
+  pool.directory(1, "a/b/c");
+  pool.file(1, "a/b/f");
+  const auto ino_of = [&pool](std::string_view path) {
+    return pool.fs().getattr(pool.as(pool.walk(path)), {})->attr.ino;
+  };
+  const std::uint64_t a = ino_of("a");
+  const std::uint64_t c = ino_of("a/b/c");
+  CHECK(a != c);
+  CHECK(c > 1);
+  pool.forget_all();
+  pool.directory(0, "a/b/c");
+  CHECK(ino_of("a") == a);
+  CHECK(ino_of("a/b/c") == c);
+
+  // Moved, it is another path's, and what is made under the old one is the old path's.
+  const auto root = pool.as(kRootNode);
+  REQUIRE(pool.fs().rename(root, {kRootNode, pool.name("a"), pool.name("z"), 0}).has_value());
+  pool.directory(0, "a/b/c");
+  CHECK(ino_of("z") != a);
+  CHECK(ino_of("z/b/c") != c);
+  CHECK(ino_of("a/b/c") == c);
+
+  // Without a name it keeps its last one.
+  const proto::NodeId gone = pool.walk("a/b/c");
+  auto opened = pool.fs().opendir(pool.as(gone), {});
+  REQUIRE(opened.has_value());
+  const auto handle = pool.keep(*opened, true);
+  REQUIRE(pool.fs().rmdir(pool.as(pool.walk("a/b")), {pool.name("c")}).has_value());
+  const auto attr = pool.fs().getattr(pool.as(gone), {});
+  REQUIRE(attr.has_value());
+  CHECK(attr->attr.ino == c);
+  pool.release(handle);
+}
+
 TEST_CASE("lookup: hard links share a node and its inode number, other files do not") {
   PoolFixture pool({"RW", "RW"});
   pool.file(0, "d/a", "x");

@@ -48,7 +48,7 @@ NodeId file(NodeTable& table, NodeId parent, std::string_view name, std::uint64_
 }
 
 NodeId directory(NodeTable& table, NodeId parent, std::string_view name) {
-  const auto counted = table.count_directory(parent, name, 1);
+  const auto counted = table.count_directory(parent, name);
   REQUIRE(counted);
   return counted->node;
 }
@@ -261,7 +261,7 @@ TEST_CASE("names that cannot be, and parents that are none, are refused") {
   const NodeId plain = file(table, kRootNode, "f", 1);
   CHECK(!table.count_file(plain, "x", at(2), 2));
   CHECK(!table.count_file(NodeId{999}, "x", at(2), 2));
-  CHECK(!table.count_directory(plain, "x", 2));
+  CHECK(!table.count_directory(plain, "x"));
   CHECK(!table.count_file(kRootNode, "", at(2), 2));
   CHECK(!table.count_file(kRootNode, std::string(256, 'x'), at(2), 2));
   CHECK(table.figures().nodes == 2);
@@ -942,7 +942,7 @@ class Comparison {
     model_.lead({parent, name}, id);
   }
   void count_directory(std::uint64_t parent, const std::string& name) {
-    const auto counted = table_.count_directory(NodeId{parent}, name, 3);
+    const auto counted = table_.count_directory(NodeId{parent}, name);
     REQUIRE(counted);
     const std::uint64_t id = counted->node.value;
     if (const std::uint64_t was = model_.child(parent, name); model_.is_directory(was))
@@ -1066,7 +1066,7 @@ TEST_CASE("eight threads at once lose no count") {
       NodeView view;
       PathText path;
       for (int i = 0; i < 1500; ++i) {
-        const auto mine = table.count_directory(kRootNode, own, 1);
+        const auto mine = table.count_directory(kRootNode, own);
         const std::uint64_t ino = random() % 50 + 1;
         const std::string name = numbered("f", random() % 30);
         const auto shared = table.count_file(common, name, at(ino), ino);
