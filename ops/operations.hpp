@@ -1,13 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "ops/pool.hpp"
 #include "proto/filesystem.hpp"
 
-/// The operations of the pool, one source file a family (named in front of each group). UnionFs delegates
-/// to these; their contracts are proto::Filesystem's.
+/// The operations of the pool, one source file a family (named in front of each group). UnionFs
+/// delegates to these; their contracts are proto::Filesystem's.
 namespace bough::ops {
 
 using proto::Context;
@@ -47,19 +48,21 @@ Result<proto::OpenReply> open(Pool&, const Context&, const proto::OpenRequest&);
 Result<void> flush(Pool&, const Context&, const proto::FlushRequest&);
 /// RELEASE, RELEASEDIR, and a handle whose reply the kernel refused.
 void close_handle(Pool&, proto::HandleId) noexcept;
-/// The reply for a file that is open now: its handle is in the table, its node held. Used by create and
-/// tmpfile too. `stat` is the file's from before the open or soon after it. ESTALE: the node is bound to
-/// another file.
-Result<proto::OpenReply> add_file_handle(Pool&, const Context&, NodeId, Fd, BranchId, const FileStat& stat,
-                                         std::uint32_t flags);
-/// The flags for the branch's descriptor: what must stay on our side of the wire is taken off, and with
-/// cache.writeback a file is readable too, since the kernel fills up pages that a program wrote in part.
+/// The reply for a file that is open now: its handle is in the table, its node held. Used by create
+/// and tmpfile too. `stat` is the file's from before the open or soon after it. ESTALE: the node is
+/// bound to another file.
+Result<proto::OpenReply> add_file_handle(Pool&, const Context&, NodeId, Fd, BranchId,
+                                         const FileStat& stat, std::uint32_t flags);
+/// The flags for the branch's descriptor: what must stay on our side of the wire is taken off, and
+/// with cache.writeback a file is readable too, since the kernel fills up pages that a program
+/// wrote in part.
 int branch_open_flags(std::uint32_t flags, bool writeback) noexcept;
 /// A file once more, by a descriptor of it. `flags` are the branch's, `asked` open(2)'s.
 Result<Fd> reopen_file(Pool&, int path_fd, int flags, std::uint32_t asked);
 
 // io.cpp
-Result<std::size_t> read(Pool&, const Context&, const proto::ReadRequest&, std::span<std::byte> out);
+Result<std::size_t> read(Pool&, const Context&, const proto::ReadRequest&,
+                         std::span<std::byte> out);
 Result<std::uint32_t> write(Pool&, const Context&, const proto::WriteRequest&);
 Result<void> fsync(Pool&, const Context&, const proto::FsyncRequest&);
 Result<void> fallocate(Pool&, const Context&, const proto::FallocateRequest&);
@@ -78,6 +81,10 @@ Result<void> fsyncdir(Pool&, const Context&, const proto::FsyncdirRequest&);
 void let_go_of_listings(Pool&) noexcept;
 
 // xattr.cpp
+/// What the options xattr and security-capability say of a name, before anybody is asked. `nosys`
+/// is EOPNOTSUPP, which programs would see anyway: after an ENOSYS the kernel would ask no more,
+/// not for the control file either, whatever is set later.
+[[nodiscard]] std::optional<Errno> refused_xattr(const Settings&, std::string_view name) noexcept;
 Result<void> setxattr(Pool&, const Context&, const proto::SetxattrRequest&);
 Result<std::size_t> getxattr(Pool&, const Context&, const proto::GetxattrRequest&,
                              std::span<std::byte> out);

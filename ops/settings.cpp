@@ -1,10 +1,11 @@
 #include "ops/settings.hpp"
 
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <span>
 
-#include "proto/bool_text.hpp"
+#include "ops/setting_rows.hpp"
 #include "proto/size_text.hpp"
 
 namespace bough::ops {
@@ -59,6 +60,15 @@ std::string seconds_text(nanoseconds time) {
   return text + "." + fraction;
 }
 
+constexpr std::array<SettingRows::Word<XattrMode>, 3> kXattrModes{
+    {{"passthrough", XattrMode::kPassthrough},
+     {"noattr", XattrMode::kNoattr},
+     {"nosys", XattrMode::kNosys}}};
+constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
+    {{"base", StatfsOf::kBase}, {"full", StatfsOf::kFull}}};
+constexpr std::array<SettingRows::Word<StatfsIgnore>, 3> kStatfsIgnore{
+    {{"none", StatfsIgnore::kNone}, {"ro", StatfsIgnore::kRo}, {"nc", StatfsIgnore::kNc}}};
+
 std::string names_of(std::span<const policy::Policy> policies, std::string_view between) {
   std::string text;
   for (const policy::Policy& policy : policies) {
@@ -107,26 +117,6 @@ proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
   return row;
 }
 
-/// Of a bool or a live one.
-template <class Bool>
-proto::Setting switch_row(std::string name, Bool& bound, std::string help) {
-  proto::Setting row;
-  row.name = std::move(name);
-  row.group = kCacheGroup;
-  row.form = "BOOL";
-  row.fallback = proto::bool_text(bound);
-  row.help = std::move(help);
-  row.bare = "true";
-  row.set = [&bound](std::string_view text) -> std::string {
-    const auto parsed = proto::parse_bool(text);
-    if (!parsed) return "wants true or false";
-    bound = *parsed;
-    return {};
-  };
-  row.get = [&bound] { return proto::bool_text(bound); };
-  return row;
-}
-
 proto::Setting branches_row(std::string& bound) {
   proto::Setting row;
   row.name = "branches";
@@ -170,6 +160,8 @@ proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
 }  // namespace
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
+  using When = proto::Setting::When;
+  const SettingRows caching(kCacheGroup);
   std::vector<proto::Setting> table;
   table.push_back(branches_row(settings.branches));
   table.push_back(min_free_row(settings.min_free));
@@ -181,12 +173,11 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(policy_row("category.action", policy::action_policies(), settings.action,
                              "which copies are changed or removed beside the one that is read; the "
                              "same names"));
-  table.push_back(switch_row("ignorepponrename", settings.clone_on_rename,
-                             "rename and link make directories on a branch where a create policy "
-                             "that preserves paths would not; else they fail with EXDEV, and mv "
-                             "copies"));
-  table.back().group = kPolicyGroup;
-  table.back().when = proto::Setting::When::kRuntime;
+  table.push_back(SettingRows(kPolicyGroup)
+                      .toggle("ignorepponrename", When::kRuntime, settings.clone_on_rename,
+                              "rename and link make directories on a branch where a create policy "
+                              "that preserves paths would not; else they fail with EXDEV, and mv "
+                              "copies"));
   table.push_back(seconds_row("cache.attr", {"attr-timeout"}, settings.attr_valid,
                               "how long the kernel keeps attributes"));
   table.push_back(seconds_row("cache.entry", {"entry-timeout"}, settings.entry_valid,
@@ -197,15 +188,28 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(seconds_row("cache.statfs", {}, settings.statfs_valid,
                               "how long policies go by what a branch said of its free room; one "
                               "that is nearly full is always asked"));
-  table.push_back(switch_row("cache.readdir", settings.cache_readdir,
-                             "the kernel keeps the listing of a directory that did not change "
-                             "since it was last opened"));
-  table.back().when = proto::Setting::When::kNextOpen;
-  table.push_back(switch_row("cache.symlinks", settings.cache_symlinks,
-                             "the kernel keeps the texts of symbolic links"));
-  table.push_back(switch_row("direct-io-allow-mmap", settings.direct_io_allow_mmap,
-                             "files open for direct I/O can be mapped shared (Linux 6.6)"));
+  table.push_back(caching.toggle("cache.readdir", When::kNextOpen, settings.cache_readdir,
+                                 "the kernel keeps the listing of a directory that did not change "
+                                 "since it was last opened"));
+  table.push_back(caching.toggle("cache.symlinks", When::kMount, settings.cache_symlinks,
+                                 "the kernel keeps the texts of symbolic links"));
+  table.push_back(caching.toggle("direct-io-allow-mmap", When::kMount,
+                                 settings.direct_io_allow_mmap,
+                                 "files open for direct I/O can be mapped shared (Linux 6.6)"));
   add_file_settings(table, settings.files);
+  const SettingRows behaviour("Behaviour");
+  table.push_back(behaviour.words<XattrMode>(
+      "xattr", kXattrModes, When::kRuntime, settings.xattr,
+      "extended attributes: those of the branches, none (noattr), or not supported (nosys)"));
+  table.push_back(behaviour.toggle("security-capability", When::kRuntime,
+                                   settings.security_capability,
+                                   "file capabilities (setcap) are shown and set"));
+  table.push_back(behaviour.words<StatfsOf>(
+      "statfs", kStatfsOf, When::kRuntime, settings.statfs_of,
+      "what df adds up: all branches, or (full) those that have the path asked about"));
+  table.push_back(behaviour.words<StatfsIgnore>(
+      "statfs-ignore", kStatfsIgnore, When::kRuntime, settings.statfs_ignore,
+      "branches whose room df does not count as available: RO and NC ones (ro), NC ones (nc)"));
   return table;
 }
 

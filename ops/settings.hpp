@@ -16,6 +16,13 @@ namespace bough::ops {
 /// Of Settings::min_free: each branch's own size decides.
 inline constexpr std::uint64_t kMinFreeBySize = std::numeric_limits<std::uint64_t>::max();
 
+/// The option xattr.
+enum class XattrMode : std::uint8_t { kPassthrough, kNoattr, kNosys };
+/// The option statfs: the branches, or what holds the path on those that have it.
+enum class StatfsOf : std::uint8_t { kBase, kFull };
+/// The option statfs-ignore: which branches' room is not there for users.
+enum class StatfsIgnore : std::uint8_t { kNone, kRo, kNc };
+
 /// What the pool was told to do. Filled before the mount, then read by all threads; the live values
 /// may change meanwhile.
 struct Settings {
@@ -26,7 +33,8 @@ struct Settings {
   proto::LiveValue<const policy::Policy*> create;
   proto::LiveValue<const policy::Policy*> search;
   proto::LiveValue<const policy::Policy*> action;
-  /// Whether a create policy that preserves paths lets rename(2) and link(2) make them all the same.
+  /// Whether a create policy that preserves paths lets rename(2) and link(2) make them all the
+  /// same.
   proto::LiveValue<bool> clone_on_rename{false};
   proto::LiveValue<std::chrono::nanoseconds> attr_valid{std::chrono::seconds(1)};
   proto::LiveValue<std::chrono::nanoseconds> entry_valid{std::chrono::seconds(1)};
@@ -40,6 +48,10 @@ struct Settings {
   /// A file that is open for direct I/O can be mapped shared.
   bool direct_io_allow_mmap = true;
   FileSettings files;
+  proto::LiveValue<XattrMode> xattr{XattrMode::kPassthrough};
+  proto::LiveValue<bool> security_capability{true};
+  proto::LiveValue<StatfsOf> statfs_of{StatfsOf::kBase};
+  proto::LiveValue<StatfsIgnore> statfs_ignore{StatfsIgnore::kNone};
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

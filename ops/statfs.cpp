@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -18,29 +20,66 @@ std::uint64_t add(std::uint64_t a, std::uint64_t b) noexcept {
   return a > kMost - b ? kMost : a + b;
 }
 
+/// One file system that takes part.
+struct Part {
+  std::uint64_t device = 0;
+  FsStat stat;
+};
+
+/// The one that a node's path leads to on a branch: something else may be mounted inside. ENOENT
+/// and the like: the branch does not have it.
+Result<Part> part_of_path(Pool& pool, Branch& branch, const NodeView& view) {
+  auto directory = recent_directory(pool, branch, view.path.view());
+  if (!directory) return directory.error();
+  Fd file;
+  if (!view.directory) {
+    auto opened = open_with_relief(
+        pool, [&] { return pool.backing.open_at(directory->fd(), view.name_c_str(), O_PATH, 0); });
+    if (!opened) return opened.error();
+    file = *std::move(opened);
+  }
+  const int fd = view.directory ? directory->fd() : file.get();
+  const auto stat = pool.backing.stat(fd);
+  if (!stat) return stat.error();
+  const auto space = pool.backing.statfs(fd);
+  if (!space) return space.error();
+  return Part{stat->id.device, *space};
+}
+
+Result<Part> part_of_branch(Pool& pool, Branch& branch) {
+  const auto space = open_with_relief(pool, [&] { return branch.statfs(); });
+  if (!space) return space.error();
+  return Part{branch.device(), *space};
+}
+
+/// Its room is there, but not for what users make.
+bool is_ignored(const Settings& settings, const Branch& branch, bool read_only) noexcept {
+  if (branch.mode() == BranchMode::kReadWrite) return false;
+  const StatfsIgnore ignore = settings.statfs_ignore;
+  return read_only || ignore == StatfsIgnore::kRo ||
+         (ignore == StatfsIgnore::kNc && branch.mode() == BranchMode::kNoCreate);
+}
+
 }  // namespace
 
-/// The file systems of the branches as one: each counted once, however many branches it holds, in
-/// fragments of the smallest size among them. One that does not answer is left out. What is mounted
-/// read-only and never written through the pool has no room for anybody.
-Result<proto::StatfsReply> statfs(Pool& pool, const Context&) {
+/// The file systems of the branches as one: each counted once, however many branches it holds (the
+/// first decides whether its room counts), in fragments of the smallest size among them. One that
+/// does not answer is left out.
+Result<proto::StatfsReply> statfs(Pool& pool, const Context& context) {
   const auto set = pool.branches.snapshot();
-  struct Part {
-    std::uint64_t device;
-    FsStat stat;
-  };
+  NodeView view;
+  const bool by_path = pool.settings.statfs_of == StatfsOf::kFull &&
+                       pool.nodes.view(context.node, view) && view.named;
   std::vector<Part> parts;
   parts.reserve(set->size());
   for (const auto& branch : *set) {
-    const std::uint64_t device = branch->device();
-    if (std::any_of(parts.begin(), parts.end(),
-                    [&](const Part& part) { return part.device == device; }))
+    auto part = by_path ? part_of_path(pool, *branch, view) : part_of_branch(pool, *branch);
+    if (!part || std::any_of(parts.begin(), parts.end(),
+                             [&](const Part& before) { return before.device == part->device; }))
       continue;
-    auto stat = open_with_relief(pool, [&] { return branch->statfs(); });
-    if (!stat) continue;
-    if (stat->fragment_size == 0) stat->fragment_size = stat->block_size;
-    if (stat->read_only && branch->mode() != BranchMode::kReadWrite) stat->blocks_available = 0;
-    parts.push_back(Part{device, *stat});
+    if (part->stat.fragment_size == 0) part->stat.fragment_size = part->stat.block_size;
+    if (is_ignored(pool.settings, *branch, part->stat.read_only)) part->stat.blocks_available = 0;
+    parts.push_back(*part);
   }
 
   proto::StatfsReply reply;

@@ -381,6 +381,7 @@ class UnionFs final : public proto::Filesystem {
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
     if (is_control_node(context.node))
       return control_.set(request.name, request.value, request.flags);
+    if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] {
       return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
@@ -390,6 +391,7 @@ class UnionFs final : public proto::Filesystem {
                                std::span<std::byte> out) override {
     const auto room = out.first(std::min<std::size_t>(out.size(), request.size));
     if (is_control_node(context.node)) return control_.get(request.name, room);
+    if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (const auto key = own_key(request.name))
       return by_path([&] { return get_virtual(pool_, context, *key, room); });
     return by_path([&] { return ops::getxattr(pool_, context, request, out); });
@@ -404,6 +406,7 @@ class UnionFs final : public proto::Filesystem {
   Result<void> removexattr(const Context& context,
                            const proto::RemovexattrRequest& request) override {
     if (is_control_node(context.node)) return Errno{ENODATA};
+    if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] { return ops::removexattr(pool_, context, request); });
   }

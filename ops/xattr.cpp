@@ -20,8 +20,8 @@ Result<void> clear_set_gid(Pool& pool, int path_fd) {
   return pool.backing.chmod(path_fd, stat->mode & kPermissionBits & ~kSetGid);
 }
 
-/// What listxattr(2) hides from users without CAP_SYS_ADMIN (the daemon has it, they do not), and from
-/// everybody what a branch may hold under names that are the pool's own.
+/// What listxattr(2) hides from users without CAP_SYS_ADMIN (the daemon has it, they do not), and
+/// from everybody what a branch may hold under names that are the pool's own.
 bool hidden_from(std::uint32_t uid, std::string_view name) noexcept {
   return (uid != 0 && name.starts_with("trusted.")) || own_key(name).has_value();
 }
@@ -42,6 +42,19 @@ std::size_t drop_hidden(std::uint32_t uid, std::span<std::byte> names) noexcept 
 }
 
 }  // namespace
+
+std::optional<Errno> refused_xattr(const Settings& settings, std::string_view name) noexcept {
+  switch (settings.xattr.get()) {
+    case XattrMode::kNosys:
+      return Errno{EOPNOTSUPP};
+    case XattrMode::kNoattr:
+      return Errno{ENODATA};
+    case XattrMode::kPassthrough:
+      break;
+  }
+  if (!settings.security_capability && name == "security.capability") return Errno{ENODATA};
+  return std::nullopt;
+}
 
 Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrRequest& request) {
   const auto no_new_copies = hold_copies(pool, context.node);
@@ -67,6 +80,8 @@ Result<std::size_t> getxattr(Pool& pool, const Context& context,
 
 Result<std::size_t> listxattr(Pool& pool, const Context& context,
                               const proto::ListxattrRequest& request, std::span<std::byte> out) {
+  if (pool.settings.xattr == XattrMode::kNoattr) return std::size_t{0};
+  if (pool.settings.xattr == XattrMode::kNosys) return Errno{EOPNOTSUPP};
   const auto file = reach_open(pool, context.node);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);

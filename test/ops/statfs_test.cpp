@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
@@ -83,4 +84,54 @@ TEST_CASE("statfs: a branch that does not answer is left out; none at all is all
   test::fail_each_call(pool, *faults, EIO, [&] {
     return pool.fs().statfs(pool.as(kRootNode), {}).has_value() ? 0 : EINVAL;
   });
+}
+
+TEST_CASE("statfs-ignore leaves the room of branches out that nothing is created on") {
+  if (!test::may_act_as_root()) return;
+  test::TempDir other;
+  const Tmpfs read_only(other.path() / "ro", "size=8m");
+  const Tmpfs no_create(other.path() / "nc", "size=8m");
+  PoolFixture pool({"RW"}, {}, [&](ops::Settings& settings) {
+    settings.branches +=
+        ":" + (other.path() / "ro").string() + "=RO:" + (other.path() / "nc").string() + "=NC";
+  });
+  const auto available = [&pool](ops::StatfsIgnore ignore) {
+    pool.settings().statfs_ignore = ignore;
+    const auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+    REQUIRE(reply.has_value());
+    return reply->blocks_available * reply->fragment_size;
+  };
+  constexpr std::uint64_t kDisk = 8U << 20U;
+  const std::uint64_t all = available(ops::StatfsIgnore::kNone);
+  const std::uint64_t neither = available(ops::StatfsIgnore::kRo);
+  const std::uint64_t without_nc = available(ops::StatfsIgnore::kNc);
+  // The first branch's own file system is others' as well.
+  constexpr std::uint64_t kStir = 1U << 20U;
+  CHECK(all - neither > 2 * kDisk - kStir);
+  CHECK(all - neither < 2 * kDisk + kStir);
+  CHECK(all - without_nc > kDisk - kStir);
+  CHECK(all - without_nc < kDisk + kStir);
+}
+
+TEST_CASE("statfs=full adds up only what holds the path") {
+  if (!test::may_act_as_root()) return;
+  test::TempDir other;
+  const Tmpfs disk(other.path() / "disk", "size=8m");
+  const Tmpfs inside(other.path() / "disk/d/inside", "size=4m");
+  PoolFixture pool({"RW"}, {}, [&](ops::Settings& settings) {
+    settings.branches += ":" + (other.path() / "disk").string();
+    settings.statfs_of = ops::StatfsOf::kFull;
+  });
+  std::ofstream(other.path() / "disk/d/f") << "text";
+  const auto bytes = [&pool](std::string_view path) {
+    const auto reply = pool.fs().statfs(pool.as(pool.walk(path)), {});
+    REQUIRE(reply.has_value());
+    return reply->blocks * reply->fragment_size;
+  };
+  CHECK(bytes("d") == 8U << 20U);
+  CHECK(bytes("d/f") == 8U << 20U);
+  CHECK(bytes("d/inside") == 4U << 20U);
+  CHECK(bytes("") > 8U << 20U);
+  pool.settings().statfs_of = ops::StatfsOf::kBase;
+  CHECK(bytes("d") == bytes(""));
 }

@@ -159,3 +159,43 @@ TEST_CASE("xattr: whichever call fails, nothing is lost") {
          });
   }
 }
+
+TEST_CASE("the option xattr: none, or not supported, and as it was again") {
+  PoolFixture pool;
+  pool.file(0, "f");
+  const auto node = pool.as(pool.walk("f"));
+  std::vector<std::byte> out(65536);
+  REQUIRE(errno_of(pool.fs().setxattr(node, set_of("user.a", "value"))) == 0);
+  for (const auto& [mode, expected] : {std::pair{ops::XattrMode::kNoattr, ENODATA},
+                                       std::pair{ops::XattrMode::kNosys, EOPNOTSUPP}}) {
+    pool.settings().xattr = mode;
+    CHECK(errno_of(pool.fs().setxattr(node, set_of("user.a", "other"))) == expected);
+    CHECK(errno_of(pool.fs().getxattr(node, {"user.a", 100}, out)) == expected);
+    CHECK(errno_of(pool.fs().getxattr(node, {"user.mergerfs.basepath", 100}, out)) == expected);
+    CHECK(errno_of(pool.fs().removexattr(node, {"user.a"})) == expected);
+    const auto names = pool.fs().listxattr(node, {100}, out);
+    CHECK(errno_of(names) == (mode == ops::XattrMode::kNoattr ? 0 : EOPNOTSUPP));
+    if (names) CHECK(*names == 0);
+  }
+  pool.settings().xattr = ops::XattrMode::kPassthrough;
+  const auto value = pool.fs().getxattr(node, {"user.a", 100}, out);
+  REQUIRE(value.has_value());
+  CHECK(text_of(out, *value) == "value");
+}
+
+TEST_CASE("security-capability=false: no file has any, none is set") {
+  if (!test::may_act_as_root()) return;
+  PoolFixture pool;
+  pool.file(0, "f");
+  const auto node = pool.as(pool.walk("f"));
+  // struct vfs_cap_data, revision 2, with CAP_CHOWN.
+  const std::string capability("\1\0\0\2\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  std::vector<std::byte> out(4096);
+  REQUIRE(errno_of(pool.fs().setxattr(node, set_of("security.capability", capability))) == 0);
+  pool.settings().security_capability = false;
+  CHECK(errno_of(pool.fs().getxattr(node, {"security.capability", 100}, out)) == ENODATA);
+  CHECK(errno_of(pool.fs().setxattr(node, set_of("security.capability", capability))) == ENODATA);
+  CHECK(errno_of(pool.fs().setxattr(node, set_of("user.a", "value"))) == 0);
+  pool.settings().security_capability = true;
+  CHECK(errno_of(pool.fs().getxattr(node, {"security.capability", 100}, out)) == 0);
+}
