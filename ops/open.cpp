@@ -146,7 +146,7 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
   const bool writes_to_us = writes && (has_set_ids(stat) || may_need_freed_space(pool, fd.get()));
   const IoPath wanted =
-      wanted_path(pool.settings.files.passthrough, facts.mode, flags, writes_to_us);
+      wanted_path(pool.settings.files.passthrough, facts.mode, flags, writes_to_us, stat.size);
   std::optional<Errno> refusal;
   auto share = pool.passthrough.enter(node, stat.id, wanted != IoPath::kToUs, [&] {
     const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);
@@ -156,7 +156,9 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   if (!share) return share.error();
   if (refusal) note_refusal(pool, on, *refusal);
   facts.bound = share->backing_id() != 0;
-  facts.past = wanted == IoPath::kPast;
+  // Of a bound node, small files as well.
+  facts.past = wanted_path(pool.settings.files.passthrough, facts.mode, flags, writes_to_us,
+                           kSmallFile) == IoPath::kPast;
   // History is asked only now, when nobody can bind the node any more while this file is open.
   if (facts.bound)
     pool.seen_files.forget(node);

@@ -146,9 +146,10 @@ TEST_CASE("wanted_path: the table of passthrough.io") {
         CAPTURE(more);
         const auto path = [&](PassthroughIo option) {
           const auto flags = static_cast<std::uint32_t>(access | more);
-          const IoPath plain = wanted_path(option, mode, flags, false);
+          const IoPath plain = wanted_path(option, mode, flags, false, kSmallFile);
           const bool kept = access == O_RDONLY || plain != IoPath::kPast;
-          CHECK(wanted_path(option, mode, flags, true) == (kept ? plain : IoPath::kBoundToUs));
+          CHECK(wanted_path(option, mode, flags, true, kSmallFile) ==
+                (kept ? plain : IoPath::kBoundToUs));
           return plain;
         };
         const auto past_if = [](bool past) { return past ? IoPath::kPast : IoPath::kToUs; };
@@ -161,6 +162,14 @@ TEST_CASE("wanted_path: the table of passthrough.io") {
                                 : could_change            ? IoPath::kBoundToUs
                                                           : IoPath::kPast;
         CHECK(path(PassthroughIo::kAuto) == expected);
+        // A small file that is only read is not worth it, unless the user says so.
+        const auto small = [&](PassthroughIo option) {
+          return wanted_path(option, mode, static_cast<std::uint32_t>(access | more), false,
+                             kSmallFile - 1);
+        };
+        CHECK(small(PassthroughIo::kAuto) == (access == O_RDONLY ? IoPath::kToUs : expected));
+        CHECK(small(PassthroughIo::kReadOnly) == path(PassthroughIo::kReadOnly));
+        CHECK(small(PassthroughIo::kReadWrite) == IoPath::kPast);
       }
     }
   }

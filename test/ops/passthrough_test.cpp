@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <random>
 #include <thread>
@@ -36,6 +37,13 @@ PoolFixture::Tune with(PassthroughIo option, CacheFiles cache = CacheFiles::kAut
 struct Passing : PoolFixture {
   explicit Passing(const Tune& tune = with(PassthroughIo::kAuto))
       : PoolFixture({"RW"}, {}, tune, Backings::kTaken) {}
+
+  /// As large as is worth it to auto.
+  void file(std::size_t index, const std::string& path, std::string_view text = "",
+            mode_t mode = 0644) {
+    PoolFixture::file(index, path, text, mode);
+    std::filesystem::resize_file(branch(index) / path, ops::kSmallFile);
+  }
 
   struct Opened {
     NodeId node;
@@ -304,7 +312,7 @@ TEST_CASE("passthrough: where room is being freed that a write may need, it come
           return small;
         },
         {}, PoolFixture::Backings::kTaken);
-    pool.file(0, "f");
+    pool.file(0, "f", std::string(ops::kSmallFile, 'x'));
     pool.file(0, "big");
     const NodeId f = pool.walk("f");
     pool.walk("big");
