@@ -368,6 +368,12 @@ class PosixBacking final : public Backing {
     return opened([&] { return ::open(path.c_str(), flags | O_NOCTTY | O_CLOEXEC); });
   }
 
+  Result<void> clear_direct(int fd) override {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ::fcntl(fd, F_SETFL, flags & ~O_DIRECT) < 0) return last_error();
+    return {};
+  }
+
   Result<Fd> open_unnamed(int dir, int flags, std::uint32_t mode) override {
     return opened([&] { return ::openat(dir, ".", flags | O_TMPFILE | O_CLOEXEC, mode); });
   }

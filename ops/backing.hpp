@@ -115,6 +115,8 @@ class Backing {
   /// The same file once more with other flags (by /proc/self/fd); O_NOFOLLOW, O_CREAT, O_EXCL
   /// dropped.
   virtual Result<Fd> reopen(int path_fd, int flags) = 0;
+  /// Takes O_DIRECT from an open file. Calls that run meanwhile may still have it.
+  virtual Result<void> clear_direct(int fd) = 0;
   /// A new file without a name in `dir` (O_TMPFILE).
   virtual Result<Fd> open_unnamed(int dir, int flags, std::uint32_t mode) = 0;
 

@@ -35,17 +35,22 @@ Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct) {
   if (((handle.flags & O_DIRECT) != 0) == direct) return handle.fd.get();
   const int known = handle.twin.load(std::memory_order_acquire);
   if (known >= 0) return known;
+  if (known == FileHandle::kNoTwin) return handle.fd.get();
   int flags =
       branch_open_flags(handle.flags, pool.settings.files.writeback) & ~(O_TRUNC | O_DIRECT);
   if (direct) flags |= O_DIRECT;
   auto opened = reopen_file(pool, handle.fd.get(), flags, handle.flags);
   if (!opened) {
-    if (direct && opened.error() == Errno{EINVAL}) return handle.fd.get();
-    return opened.error();
+    if (!direct)
+      if (const auto changed = pool.backing.clear_direct(handle.fd.get()); !changed)
+        return opened.error();
+    int none = -1;
+    handle.twin.compare_exchange_strong(none, FileHandle::kNoTwin, std::memory_order_acq_rel);
+    return handle.fd.get();
   }
   int first = -1;
   if (!handle.twin.compare_exchange_strong(first, opened->get(), std::memory_order_acq_rel))
-    return first;
+    return first >= 0 ? first : handle.fd.get();
   return opened->release();
 }
 

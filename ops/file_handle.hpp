@@ -9,8 +9,10 @@ namespace bough::ops {
 /// The handle's descriptor for one request: with O_DIRECT or without. A program may switch O_DIRECT
 /// on and off (fcntl(2), F_SETFL), pages that the kernel reads or writes are never aligned to a
 /// file's end, and each request tells its own kind; the descriptor of the other kind is opened at
-/// first use. A file system without O_DIRECT gives its buffered one, as open(2) has asked it
-/// before. The descriptor is the handle's.
+/// first use. What cannot be opened once more (by a daemon without root's rights a file whose mode
+/// forbids it; on a file system without O_DIRECT) goes on with its one descriptor, from then on
+/// without O_DIRECT: data that was not aligned would be lost otherwise. The descriptor is the
+/// handle's.
 [[nodiscard]] Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct);
 
 /// The alignment that O_DIRECT wants of the caller's memory is invisible here, and a long call from

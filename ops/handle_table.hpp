@@ -51,8 +51,10 @@ struct FileHandle final : Handle {
   /// open(2)'s flags as the caller gave them.
   const std::uint32_t flags;
   /// The same file for the other kind of I/O: without O_DIRECT if `fd` has it, else with it. Made
-  /// when it is first needed, see ops/file_handle. -1: not yet.
+  /// when it is first needed, see ops/file_handle. -1: not yet; kNoTwin: cannot be made, and `fd`
+  /// is without O_DIRECT.
   std::atomic<int> twin{-1};
+  static constexpr int kNoTwin = -2;
   /// Where pieces of O_DIRECT calls ended that the kernel may have cut there. See ops/file_handle.
   std::array<std::atomic<std::uint64_t>, 4> cuts{kNotCut, kNotCut, kNotCut, kNotCut};
   std::atomic<std::uint32_t> next_cut{0};

@@ -903,6 +903,35 @@ def mapping(rec):
 
 
 @section
+def forbidding_modes(rec):
+    """A new file whose mode forbids to open it once more, and O_DIRECT switched off and on."""
+    def map_first(file):
+        with mmap.mmap(file, 4096) as area:
+            area[1:3] = b"mm"
+            return area[0:4]
+
+    pages = mmap.mmap(-1, 8192)
+    pages[:] = bytes(range(256)) * 32
+    for mode in (0o600, 0o400, 0o200, 0o000):
+        for style, extra in (("plain", 0), ("direct", os.O_DIRECT)):
+            step, name = f"{mode:04o} {style}", f"{mode:04o}-{style}"
+            file = rec.open(step, name, os.O_RDWR | os.O_CREAT | os.O_EXCL | extra, mode)
+            rec(f"{step}: write", os.pwritev, file, [pages], 0)
+            buffered = fcntl.fcntl(file, fcntl.F_GETFL) & ~os.O_DIRECT
+            rec(f"{step}: without O_DIRECT", fcntl.fcntl, file, fcntl.F_SETFL, buffered)
+            rec(f"{step}: write the tail", os.pwrite, file, b"tail", 8192)
+            rec(f"{step}: read the tail", os.pread, file, 100, 8190)
+            rec(f"{step}: map", map_first, file)
+            rec(f"{step}: with O_DIRECT", fcntl.fcntl, file, fcntl.F_SETFL, buffered | os.O_DIRECT)
+            rec(f"{step}: read", os.preadv, file, [pages], 0)
+            rec(f"{step}: write again", os.pwritev, file, [pages], 16384)
+            rec(f"{step}: cut", os.ftruncate, file, 20_000)
+            rec(f"{step}: readable", os.fchmod, file, 0o644)
+            rec.close(file)
+            rec.state(step, name)
+
+
+@section
 def special_files(rec):
     os.umask(0)
     rec("fifo", os.mkfifo, "fifo", 0o640)

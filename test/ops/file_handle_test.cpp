@@ -97,6 +97,53 @@ TEST_CASE("O_DIRECT reaches the branch, as each request has it") {
   CHECK_FALSE(was_direct(direct, O_RDWR | O_DIRECT, false));
 }
 
+TEST_CASE("O_DIRECT: what cannot be opened once more goes on without it, nothing is refused") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  pool.file(0, "f", std::string(8192, 'x'));
+  const auto f = pool.walk("f");
+  auto& fs = pool.fs();
+  const auto is_direct = [&] { return (::fcntl(faults->last_read_fd(), F_GETFL) & O_DIRECT) != 0; };
+  std::vector<std::byte> out(5);
+  const auto read = [&](proto::HandleId handle, std::uint32_t flags) {
+    const auto got = fs.read(pool.as(proto::kRootNode), read_of(handle, 5, flags), out);
+    return got ? static_cast<int>(*got) : -got.error().value();
+  };
+  const auto write = [&](proto::HandleId handle, std::uint32_t flags) {
+    auto request = write_of(handle, "tail", flags);
+    request.offset = 8192;
+    const auto done = fs.write(pool.as(proto::kRootNode), request);
+    return done ? static_cast<int>(*done) : -done.error().value();
+  };
+  // A daemon of an ordinary user and a file of mode 0400, as open(2) made it for this caller.
+  const auto direct = pool.open(f, O_RDWR | O_DIRECT);
+  const auto plain = pool.open(f, O_RDWR);
+  faults->reset();
+  faults->fail({Call::kReopen, 1, FaultyBacking::kAlways, {}}, EACCES);
+  const auto asked = [&] { return faults->calls(Call::kReopen); };
+  SUBCASE("opened with it") {
+    CHECK(asked() == 0);
+    CHECK(write(direct, O_RDWR) == 4);
+    CHECK(pool.text(0, "f") == std::string(8192, 'x') + "tail");
+    CHECK(read(direct, O_RDWR) == 5);
+    CHECK_FALSE(is_direct());
+    CHECK(read(direct, O_RDWR | O_DIRECT) == 5);
+    CHECK(asked() == 1);
+  }
+  SUBCASE("opened without it") {
+    CHECK(write(plain, O_RDWR | O_DIRECT) == 4);
+    CHECK(write(plain, O_RDWR) == 4);
+    CHECK(read(plain, O_RDWR) == 5);
+    CHECK_FALSE(is_direct());
+    CHECK(asked() == 1);
+  }
+  SUBCASE("nor changed") {
+    faults->fail({Call::kClearDirect, 1, 1, {}}, EPERM);
+    CHECK(write(direct, O_RDWR) == -EACCES);
+    CHECK(write(direct, O_RDWR) == 4);
+  }
+}
+
 TEST_CASE("O_DIRECT: what the kernel cut goes without it, what the caller misaligned is EINVAL") {
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));

@@ -146,6 +146,10 @@ Result<Fd> FaultyBacking::reopen(int path_fd, int flags) {
   return pass(Call::kReopen, path_fd, [&](std::size_t) { return real_.reopen(path_fd, flags); });
 }
 
+Result<void> FaultyBacking::clear_direct(int fd) {
+  return pass(Call::kClearDirect, fd, [&](std::size_t) { return real_.clear_direct(fd); });
+}
+
 Result<Fd> FaultyBacking::open_unnamed(int dir, int flags, std::uint32_t mode) {
   return pass(Call::kOpenUnnamed, dir,
               [&](std::size_t) { return real_.open_unnamed(dir, flags, mode); });

@@ -21,6 +21,7 @@ enum class Call : std::uint8_t {
   kOpenDirectory,
   kOpenAt,
   kReopen,
+  kClearDirect,
   kOpenUnnamed,
   kStatAt,
   kStat,
@@ -98,6 +99,7 @@ class FaultyBacking final : public ops::Backing {
                                       bool follow) override;
   ops::Result<ops::Fd> open_at(int dir, const char* name, int flags, std::uint32_t mode) override;
   ops::Result<ops::Fd> reopen(int path_fd, int flags) override;
+  ops::Result<void> clear_direct(int fd) override;
   ops::Result<ops::Fd> open_unnamed(int dir, int flags, std::uint32_t mode) override;
   ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;
   ops::Result<ops::FileStat> stat(int path_fd) override;
