@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/exit_status.hpp"
+#include "cli/mergerfs_options.hpp"
 
 namespace bough::cli {
 namespace {
@@ -98,10 +99,15 @@ void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
       continue;
     }
     if (word.key == "remount") {
-      throw StartError(ExitStatus::kUsage,
-                       "-o remount: a pool cannot be remounted: unmount it and mount it again");
+      throw StartError(
+          ExitStatus::kUsage,
+          "-o remount: a pool cannot be remounted: change it with boughfs ctl, or unmount it "
+          "and mount it again");
     }
     if (unknown == Unknown::kIgnore) continue;
+    if (const std::string_view known = about_mergerfs_option(word.key); !known.empty())
+      throw StartError(ExitStatus::kUsage,
+                       "-o " + spelling(word) + ": " + std::string(known) + ": leave it out");
     const std::string_view hint = nearest(word.key);
     throw StartError(ExitStatus::kUsage,
                      "-o " + spelling(word) + ": there is no option '" + word.key + "'" +
@@ -112,6 +118,7 @@ void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
 
 std::string_view nearest_key(std::string_view key, std::span<const std::string_view> candidates) {
   const std::string wanted = canonical_key(key);
+  if (wanted.size() < 2) return {};
   // A third of the letters wrong is a slip; more is another word.
   std::size_t best = std::max<std::size_t>(1, wanted.size() / 3);
   std::string_view name;

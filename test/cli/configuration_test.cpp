@@ -10,6 +10,7 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/help.hpp"
+#include "cli/mergerfs_options.hpp"
 
 using namespace bough;
 using cli::CommandLine;
@@ -163,6 +164,16 @@ TEST_CASE("reads cannot be made shorter than a page") {
     cli::configure(config, command({"/a", "/pool"}, "max_read=" + number));
     CHECK(std::to_string(config.mount.max_read) == number);
   }
+}
+
+TEST_CASE("what is said of mergerfs' options is said of none that is there") {
+  const Configuration config;
+  for (const proto::Setting& row : config.table.rows()) {
+    CAPTURE(row.name);
+    CHECK(cli::about_mergerfs_option(row.name).empty());
+    for (const std::string& alias : row.aliases) CHECK(cli::about_mergerfs_option(alias).empty());
+  }
+  CHECK_FALSE(cli::about_mergerfs_option("log.file").empty());
 }
 
 TEST_CASE("a malformed branch list is refused in one line") {

@@ -106,6 +106,22 @@ TEST_CASE_FIXTURE(Fixture, "an unknown key is refused with the nearest known one
   CHECK(values.size == "7G");
 }
 
+TEST_CASE_FIXTURE(Fixture, "an option of mergerfs that is not there is told from a slip") {
+  CHECK(complaint("moveonenospc=true") ==
+        "-o moveonenospc=true: an option of mergerfs that boughfs does not have yet: leave it out");
+  CHECK(complaint("func.getattr=newest").find("does not have yet: leave it out") !=
+        std::string::npos);
+  CHECK(complaint("use_ino") ==
+        "-o use_ino: an option of older mergerfs that means nothing: leave it out");
+  CHECK(complaint("export-support=true") ==
+        "-o export-support=true: an option of mergerfs; here it is always so: leave it out");
+}
+
+TEST_CASE_FIXTURE(Fixture, "one letter is like no name") {
+  CHECK(complaint("n") == "-o n: there is no option 'n'; boughfs --help lists all");
+  CHECK(complaint("=n") == "-o =n: there is no option ''; boughfs --help lists all");
+}
+
 TEST_CASE_FIXTURE(Fixture, "the nearest key may be a generic word") {
   CHECK(table.nearest("noexce") == "noexec");
   CHECK(table.nearest("nosiud") == "nosuid");
