@@ -149,6 +149,12 @@ void ControlClient::failed(int error) const {
   if (error == ENOENT || error == EOPNOTSUPP)
     throw StartError(ExitStatus::kSystem, "the pool at " + mount_point_ +
                                               " has no control file: another boughfs serves it");
+  if (error == EACCES)
+    throw StartError(
+        ExitStatus::kSystem,
+        "the pool at " + mount_point_ +
+            " lets in only the user who mounted it: ask as that user, or mount it with "
+            "-o allow-other");
   throw StartError(ExitStatus::kSystem,
                    "the pool at " + mount_point_ + " does not answer: " + std::strerror(error));
 }

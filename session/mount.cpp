@@ -198,7 +198,8 @@ Fd mount_by_syscall(const MountOptions& options, const std::string& target) {
                      " is not permitted here: it takes CAP_SYS_ADMIN, and /dev/fuse opened in the "
                      "same user namespace");
   if (error == EINVAL)
-    throw MountError("the kernel refuses the mount options (" + data + ") for " + target);
+    throw MountError("the kernel refuses the mount options (" + data + ") for " + target +
+                     "; dmesg may name the wrong one");
   throw MountError("cannot mount on " + target + ": " + std::strerror(error));
 }
 

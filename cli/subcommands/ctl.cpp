@@ -16,13 +16,13 @@ namespace bough::cli {
 namespace {
 
 constexpr std::string_view kUsage =
-    "usage: boughfs ctl PATH list [--json]              every key and its value\n"
-    "       boughfs ctl PATH get KEY [--json]           one value\n"
-    "       boughfs ctl PATH set KEY [VALUE] [--json]   change one at once; VALUE may begin with "
+    "usage: boughfs ctl MOUNT list [--json]             every key and its value\n"
+    "       boughfs ctl MOUNT get KEY [--json]          one value\n"
+    "       boughfs ctl MOUNT set KEY [VALUE] [--json]  change one at once; VALUE may begin with "
     "-\n"
-    "       boughfs ctl PATH info [--json]              branches, policies and caching in force\n"
+    "       boughfs ctl MOUNT info [--json]             branches, policies and caching in force\n"
     "\n"
-    "Reads and sets the options of a mounted pool. PATH is any path inside it. --json prints one\n"
+    "Reads and sets the options of a mounted pool. MOUNT is any path inside it. --json prints one\n"
     "JSON object, schema boughfs.ctl/1.\n";
 
 [[noreturn]] void misused(const std::string& what) {
@@ -58,7 +58,7 @@ Words read_words(std::span<char* const> arguments) {
     }
   }
   if (words.help) return words;
-  if (plain.empty()) misused("PATH is required");
+  if (plain.empty()) misused("MOUNT is required");
   if (plain.size() < 2) misused("list, get, set or info is required behind " + plain[0]);
   words.path = plain[0];
   words.action = plain[1];

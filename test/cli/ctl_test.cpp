@@ -69,7 +69,7 @@ TEST_CASE("info for people and for programs") {
 }
 
 TEST_CASE("what is wrong with the words is said") {
-  CHECK(complaint({}) == "1 PATH is required; boughfs ctl --help explains");
+  CHECK(complaint({}) == "1 MOUNT is required; boughfs ctl --help explains");
   CHECK(complaint({"/proc"}).starts_with("1 list, get, set or info is required behind /proc"));
   CHECK(complaint({"/proc", "sing"}).starts_with("1 there is no 'sing'"));
   CHECK(complaint({"/proc", "get"}).starts_with("1 get wants a KEY"));

@@ -195,6 +195,7 @@ class Control(sandbox.LiveCase):
         self.assertIn('"mfs"', pool.run(["getfattr", "--absolute-names", "-n", "user.mergerfs.category.create",
                                          self.file()]))
         self.assertEqual(pool.run(["stat", "-c", "%u %g", self.file()]), f"{modes.USER} {modes.USER}\n")
+        self.assertIn("lets in only the user who mounted it", self.ctl("list", good=2))
         self.assertEqual(pool.unmount(), 0, pool.said())
 
     def test_every_key_changes_while_others_work(self):
