@@ -90,7 +90,7 @@ void add_file_settings(std::vector<Setting>& table, FileSettings& settings) {
                                "with cache.files=libfuse: the same while the file is unchanged"));
   table.push_back(kRows.toggle("cache.writeback", When::kMount, settings.writeback,
                                "the kernel gathers small writes; not for branches that change "
-                               "behind the pool"));
+                               "behind the pool, nor with cache.files=off or per-process"));
   table.push_back(passthrough_row(settings));
   table.push_back(stack_depth_row(settings.passthrough_stack_depth));
   table.push_back(kRows.toggle("parallel-direct-writes", When::kNextOpen,

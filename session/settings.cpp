@@ -75,7 +75,7 @@ proto::Setting message_size(std::uint32_t& pages) {
   row.fallback = std::to_string(pages);
   row.help =
       "most that one request reads or writes: a number is pages, with a letter (1M) it is bytes; "
-      "above the kernel's limit, root raises that";
+      "above the kernel's limit, root raises that, for the whole machine";
   row.set = [&pages](std::string_view text) -> std::string {
     const auto number = proto::parse_size(text);
     if (!number || *number == 0) return "wants a number of pages such as 256, or a size such as 1M";
