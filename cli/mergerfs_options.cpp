@@ -45,7 +45,6 @@ constexpr auto kAlways = std::to_array<std::string_view>({
     "kernel-permissions-check",
 });
 
-/// Of libfuse or of older versions; mergerfs 2.42 takes them and does nothing.
 constexpr auto kNothing = std::to_array<std::string_view>({
     "atomic-o-trunc",
     "big-writes",
@@ -74,8 +73,11 @@ std::string_view about_mergerfs_option(std::string_view key) {
   if (name.starts_with("func.") || among(kMissing, name))
     return "an option of mergerfs that boughfs does not have yet";
   if (among(kAlways, name)) return "an option of mergerfs; here it is always so";
-  if (among(kNothing, name)) return "an option of older mergerfs that means nothing";
   return {};
+}
+
+bool means_nothing(std::string_view key) {
+  return among(kNothing, canonical_key(key));
 }
 
 }  // namespace bough::cli

@@ -94,6 +94,7 @@ void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
                         Unknown unknown) const {
   for (const OptionWord& word : words) {
     if (take_mount_word(word.key, word.value ? &*word.value : nullptr, mount)) continue;
+    if (means_nothing(word.key)) continue;
     if (const Setting* row = find(word.key)) {
       apply_row(*row, word);
       continue;
