@@ -88,9 +88,10 @@ TEST_CASE("what each create policy takes") {
       {"lfs", {3}},          {"eplfs", {3}},       {"mfs", {2}},    {"epmfs", {5}},
       {"lus", {2}},          {"eplus", {4}},       {"lup", {2}},    {"newest", {5}},
       {"mspmfs", {5}},       {"msplfs", {3}},      {"msplus", {4}}, {"erofs", {}}};
-  for (const auto& [name, branches] : expected) {
+  for (const auto& each : expected) {
+    const auto& name = each.first;
     CAPTURE(name);
-    CHECK(chosen(create_policies(), name, pool()) == branches);
+    CHECK(chosen(create_policies(), name, pool()) == each.second);
   }
 }
 
@@ -111,9 +112,10 @@ TEST_CASE("what each action policy takes: never of a read-only branch, and of a 
                                                 {"msplfs", {6}},
                                                 {"msplus", {1}},
                                                 {"erofs", {}}};
-  for (const auto& [name, branches] : expected) {
+  for (const auto& each : expected) {
+    const auto& name = each.first;
     CAPTURE(name);
-    CHECK(chosen(action_policies(), name, pool()) == branches);
+    CHECK(chosen(action_policies(), name, pool()) == each.second);
   }
 }
 
@@ -134,9 +136,10 @@ TEST_CASE("what each search policy takes: wherever the path is") {
                                                 {"msplfs", {6}},
                                                 {"msplus", {0}},
                                                 {"erofs", {}}};
-  for (const auto& [name, branches] : expected) {
+  for (const auto& each : expected) {
+    const auto& name = each.first;
     CAPTURE(name);
-    CHECK(chosen(search_policies(), name, pool()) == branches);
+    CHECK(chosen(search_policies(), name, pool()) == each.second);
   }
 }
 
