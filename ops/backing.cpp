@@ -510,7 +510,8 @@ class PosixBacking final : public Backing {
       return counted(
           [&] { return ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)); });
     const iovec part{const_cast<std::byte*>(data.data()), data.size()};
-    return counted([&] { return ::pwritev2(fd, &part, 1, 0, RWF_APPEND); });
+    return counted(
+        [&] { return ::pwritev2(fd, &part, 1, static_cast<off_t>(offset), RWF_APPEND); });
   }
 
   Result<void> sync(int fd, bool data_only) override {

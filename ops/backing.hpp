@@ -160,7 +160,9 @@ class Backing {
 
   // --- data
   virtual Result<std::size_t> read(int fd, std::span<std::byte> out, std::uint64_t offset) = 0;
-  /// `append`: at the end of the file wherever that is (RWF_APPEND), the offset means nothing.
+  /// `append`: at the end of the file wherever that is (RWF_APPEND). The offset is where the caller
+  /// believes it to be: XFS judges by it whether an O_DIRECT write is one of whole blocks (Linux
+  /// 6.18), and puts what it finds on the disk in front of one that is not.
   virtual Result<std::size_t> write(int fd, std::span<const std::byte> data, std::uint64_t offset,
                                     bool append) = 0;
   virtual Result<void> sync(int fd, bool data_only) = 0;

@@ -592,6 +592,26 @@ def copies(rec):
 
 
 @section
+def copied_end(rec):
+    """What is appended to a file whose last block a copy shares, where the disk can do that. It is appended at the end,
+    since natively XFS (Linux 6.18) takes a direct write for one of whole blocks if the offset that it is given is one,
+    and then loses what is in the last block."""
+    for style, flags in STYLES.items():
+        file = rec.open(style, style, os.O_RDWR | os.O_CREAT)
+        appender = rec.open(f"{style}: appender", style, os.O_WRONLY | os.O_APPEND | flags)
+        copy = rec.open(f"{style}: copy", f"{style} copied", os.O_RDWR | os.O_CREAT)
+        if appender is None:
+            continue
+        rec(f"{style}: write", put, file, 0, pattern("first", 3584))
+        rec(f"{style}: copy_file_range", os.copy_file_range, file, copy, 3584, 0, 0)
+        rec(f"{style}: append", put, appender, 3584, pattern("appended", 24_576))
+        rec(f"{style}: whole", whole, file)
+        rec(f"{style}: copy's whole", whole, copy)
+        rec.close(file, appender, copy)
+        rec.state(style, style)
+
+
+@section
 def executing(rec):
     """A program in the pool is mapped and run, while others hold it open."""
     shutil.copy("/bin/true", "program")
