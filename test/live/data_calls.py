@@ -567,6 +567,28 @@ def setfl(rec):
 
 
 @section
+def reserved(rec):
+    """Reads across the end of a file with room behind it. Where that room is only promised, XFS refuses what comes to it
+    with O_DIRECT (EIO, Linux 6.18)."""
+    for style, flags in FEW_STYLES.items():
+        file = rec.open(style, style, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        reader = rec.open(f"{style}: reader", style, os.O_RDONLY | flags)
+        if reader is None:
+            continue
+        # each makes the file longer, so that XFS promises it more than was written
+        for offset, size in ((0, 65536), (65536, 4096), (69632, 4000)):
+            rec(f"{style}: write {size} at {offset}", put, file, offset, pattern(style, size))
+        # parts what is allocated from what is promised
+        rec(f"{style}: reserve", kernel.fallocate, file, kernel.FALLOC_KEEP_SIZE, 65536, 16384)
+        for when in ("at once", "synced"):
+            for offset, size in ((0, 262_144), (65536, 65536), (69632, 4096), (0, 73_728), (73_728, 8192)):
+                rec(f"{style}: {when}: read {size} at {offset}", get, reader, offset, size)
+            rec(f"{style}: fsync", os.fsync, file)
+        rec.close(file, reader)
+        rec.state(style, style)
+
+
+@section
 def copies(rec):
     """copy_file_range, splice and sendfile from and to handles of each style."""
     make("source", pattern("source", 100_000))

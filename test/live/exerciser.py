@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """exerciser.py DIRECTORY SEED OPERATIONS KIND: a random sequence of calls that read and change the data of a few
-files, through several handles and mappings, against a model in memory. KIND: buffered, direct or mixed; "no-maps"
-behind a comma leaves out mappings. The same arguments give the same sequence. The first difference ends it: the
-seed, the step and the last calls are printed, and the status is 1."""
+files, through several handles and mappings, against a model in memory. KIND: buffered, direct or mixed, and behind
+commas: "no-maps" leaves out mappings; "xfs" is for files that XFS holds. The same arguments give the same sequence.
+The first difference ends it: the seed, the step and the last calls are printed, and the status is 1."""
 
 import collections
+import errno
 import mmap
 import os
 import random
@@ -48,10 +49,10 @@ class File:
 
 
 class Exerciser:
-    def __init__(self, directory, seed, kind, maps):
+    def __init__(self, directory, seed, kind, words):
         self.random = random.Random(seed)
         self.kind = kind
-        self.with_maps = maps
+        self.on_xfs = "xfs" in words
         self.directory = directory
         self.last = collections.deque(maxlen=REMEMBERED)
         self.source = self.random.randbytes(1 << 20)
@@ -65,7 +66,7 @@ class Exerciser:
             self.files.append(file)
         weights = {self.read: 25, self.write: 25, self.append: 8, self.truncate: 5, self.allocate: 8, self.copy: 5,
                    self.sync: 2, self.forget: 2, self.reopen: 5, self.rename: 1, self.replace: 1, self.sizes: 3, self.whole: 1}
-        if maps:
+        if "no-maps" not in words:
             weights.update({self.store: 10, self.load: 10, self.msync: 3, self.map: 2})
         self.actions = [action for action, weight in weights.items() for _ in range(weight)]
 
@@ -150,7 +151,15 @@ class Exerciser:
             return
         at, size = self.offset(file, handle), self.length(handle)
         self.last.append(f"pread {handle.number} {size} at {at}")
-        count = os.preadv(handle.number, [self.view[:size]], at)
+        try:
+            count = os.preadv(handle.number, [self.view[:size]], at)
+        except OSError as error:
+            end = -(-len(file.content) // SECTOR) * SECTOR
+            # natively too it refuses an O_DIRECT read that comes to room which it only promised behind the end (6.18)
+            if not (self.on_xfs and handle.direct and error.errno == errno.EIO and at < end < at + size):
+                raise
+            self.last.append(f"pread {handle.number} {end - at} at {at}")
+            count = os.preadv(handle.number, [self.view[:end - at]], at)
         self.same(f"pread {file.name}", file.content[at:at + size], self.memory[:count])
 
     def write(self, to_end=False):
@@ -378,8 +387,8 @@ class Exerciser:
 
 def main():
     directory, seed, operations = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    kind, _, other = sys.argv[4].partition(",")
-    exerciser = Exerciser(directory, seed, kind, other != "no-maps")
+    kind, *words = sys.argv[4].split(",")
+    exerciser = Exerciser(directory, seed, kind, words)
     if not exerciser.run(operations):
         print(f"seed {seed}, {operations} operations, {sys.argv[4]}: a difference. The last calls:")
         print("\n".join("    " + line for line in exerciser.last))
