@@ -144,11 +144,13 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
                                          BranchId on, const FileStat& stat, std::uint32_t flags) {
   OpenFacts facts = facts_of(pool, on, stat, flags);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
-  const bool writes_to_us = writes && (has_set_ids(stat) || may_need_freed_space(pool, fd.get()));
-  const IoPath wanted =
-      wanted_path(pool.settings.files.passthrough, facts.mode, flags, writes_to_us, stat.size);
+  // Neither would a store into a mapping wait: SIGBUS. In the page cache it does.
+  const bool may_wait = writes && may_need_freed_space(pool, fd.get());
+  const bool writes_to_us = may_wait || (writes && has_set_ids(stat));
+  const bool wants = !may_wait && wanted_path(pool.settings.files.passthrough, facts.mode, flags,
+                                              writes_to_us, stat.size) != IoPath::kToUs;
   std::optional<Errno> refusal;
-  auto share = pool.passthrough.enter(node, stat.id, wanted != IoPath::kToUs, [&] {
+  auto share = pool.passthrough.enter(node, stat.id, wants, [&] {
     const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);
     if (!id) refusal = id.error();
     return id;
