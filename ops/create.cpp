@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <optional>
+#include <type_traits>
 
 #include "ops/attributes.hpp"
 #include "ops/credentials.hpp"
@@ -31,6 +32,9 @@ struct Place {
   DirRef parent;
 };
 
+/// Of a file there is one.
+struct NowhereElse {};
+
 /// Chooses a branch for something new in the directory `path`, makes the directory there if need
 /// be, and calls `make` (Result<Out>(Place&)). Another branch is chosen when something that is no
 /// directory stands in the way there, and when the branch says EROFS: a read-only mount inside it,
@@ -55,25 +59,24 @@ Result<Out> make_on_chosen_branch(Pool& pool, const policy::Policy& policy, cons
       Place place{branch, *std::move(parent)};
       return make(place);
     }();
+    constexpr bool kOnEach = !std::is_same_v<Also, NowhereElse>;
     if (made) {
-      for (std::size_t i = 1; i < choice.size(); ++i) {
+      for (std::size_t i = 1; kOnEach && i < choice.size(); ++i) {
         auto further = reach_or_clone(pool, set, choice[i], path, facts);
         if (!further) continue;
         Place place{set[choice[i]], *std::move(further)};
-        also(place);
+        if constexpr (kOnEach) also(place);
       }
       return made;
     }
     const bool read_only = made.error() == Errno{EROFS};
     if (read_only) demote_if_read_only(pool, branch);
-    if (!in_the_way && !read_only && choice.size() == 1) return made;
+    const bool elsewhere = kOnEach && choice.size() > 1 && made.error() != Errno{EEXIST};
+    if (!in_the_way && !read_only && !elsewhere) return made;
     if (!failed) failed = made.error();
     facts.rule_out(choice[0]);
   }
 }
-
-/// Of a file there is one.
-void nowhere_else(const Place&) {}
 
 /// A new name of any kind but a file that is opened at once. `make` (Result<void>(int parent))
 /// makes it; a resent request finds it made: `same` (bool(const FileStat&)) recognises it.
@@ -221,7 +224,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
         note_branch(context, place.branch);
         return reply;
       },
-      nowhere_else);
+      NowhereElse{});
 }
 
 Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
@@ -263,7 +266,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         note_branch(context, place.branch);
         return reply;
       },
-      nowhere_else);
+      NowhereElse{});
 }
 
 }  // namespace bough::ops

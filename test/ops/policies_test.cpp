@@ -88,6 +88,17 @@ TEST_CASE("create policy all: directories, links and fifos on every branch, a fi
   }
 }
 
+TEST_CASE("create policy all: a file makes no directories where it does not go") {
+  PoolFixture pool({"RW", "RW"}, {}, with("all"));
+  pool.directory(0, "d");
+  const NodeId d = pool.walk("d");
+  CHECK(create(pool, d, "f") == 0);
+  CHECK(pool.exists(0, "d/f"));
+  CHECK_FALSE(pool.exists(1, "d"));
+  CHECK(mkdir(pool, d, "e") == 0);
+  CHECK(pool.exists(1, "d/e"));
+}
+
 TEST_CASE("create policy all: one branch that can is enough") {
   PoolFixture pool({"RW", "RW", "RW"}, {}, with("all"));
   pool.directory(1, "d");
