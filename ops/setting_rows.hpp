@@ -39,8 +39,9 @@ class SettingRows {
   };
   /// `words` live as long as the program.
   template <class T>
-  [[nodiscard]] Setting words(std::string name, std::span<const Word<T>> words, Setting::When when,
-                              proto::LiveValue<T>& bound, std::string help) const {
+  [[nodiscard]] Setting words(const std::string& name, std::span<const Word<T>> words,
+                              Setting::When when, proto::LiveValue<T>& bound,
+                              const std::string& help) const {
     const auto joined = [words](std::string_view between) {
       std::string text;
       for (const Word<T>& word : words) {
@@ -49,7 +50,7 @@ class SettingRows {
       }
       return text;
     };
-    Setting made = row(std::move(name), joined("|"), when, std::move(help));
+    Setting made = row(name, joined("|"), when, help);
     made.set = [words, joined, &bound](std::string_view text) -> std::string {
       for (const Word<T>& word : words) {
         if (word.name != text) continue;
