@@ -70,7 +70,7 @@ bool among(const Names& names, std::string_view name) {
 
 std::string_view about_mergerfs_option(std::string_view key) {
   const std::string name = canonical_key(key);
-  if (name.starts_with("func.") || among(kMissing, name))
+  if (among(kMissing, name))
     return "an option of mergerfs that boughfs does not have yet";
   if (among(kAlways, name)) return "an option of mergerfs; here it is always so";
   return {};

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "ops/attributes.hpp"
+#include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
@@ -114,6 +116,68 @@ Result<void> change_by_node(Pool& pool, const Context& context,
   return {};
 }
 
+/// What of a SETATTR goes to the copies that one policy chooses.
+struct Part {
+  ActionFunction function = ActionFunction::kChmod;
+  proto::SetattrRequest request;
+};
+
+/// A SETATTR by the policies that rule it: as a rule one has all of it.
+class Parts {
+ public:
+  static constexpr std::size_t kMost = 4;
+
+  Parts(const ActionPolicies& policies, const proto::SetattrRequest& request)
+      : policies_(policies) {
+    if (request.mode) of(ActionFunction::kChmod).mode = request.mode;
+    if (request.uid || request.gid || (request.kill_suidgid && !request.size)) {
+      proto::SetattrRequest& owner = of(ActionFunction::kChown);
+      owner.uid = request.uid;
+      owner.gid = request.gid;
+      owner.kill_suidgid = request.kill_suidgid;
+    }
+    if (request.size) {
+      proto::SetattrRequest& cut = of(ActionFunction::kTruncate);
+      cut.size = request.size;
+      cut.kill_suidgid = request.kill_suidgid;
+    }
+    if (request.atime || request.mtime) {
+      proto::SetattrRequest& times = of(ActionFunction::kUtimens);
+      times.atime = request.atime;
+      times.mtime = request.mtime;
+    }
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] const Part& operator[](std::size_t index) const noexcept { return parts_[index]; }
+
+ private:
+  proto::SetattrRequest& of(ActionFunction function) noexcept {
+    for (std::size_t i = 0; i < size_; ++i)
+      if (&policies_[parts_[i].function] == &policies_[function]) return parts_[i].request;
+    parts_[size_].function = function;
+    return parts_[size_++].request;
+  }
+
+  const ActionPolicies& policies_;
+  std::array<Part, kMost> parts_;
+  std::size_t size_ = 0;
+};
+
+Result<void> change_all(Pool& pool, const Context& context, const proto::SetattrRequest& request,
+                        const Parts& parts, std::array<Subject, Parts::kMost>& subjects) {
+  const bool own_too = subjects[0].change_own;
+  if (own_too)
+    if (const auto done = change_by_node(pool, context, request, subjects[0].own); !done)
+      return done;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    for (NodeFile& other : subjects[i].others) {
+      const auto done = change_by_node(pool, context, parts[i].request, other);
+      if (!done && !own_too && &other == &subjects[i].others.front()) return done;
+    }
+  }
+  return {};
+}
+
 Result<proto::AttrReply> setattr_by_handle(Pool& pool, const Context& context,
                                            const proto::SetattrRequest& request) {
   const auto handle = pool.handles.file(*request.handle);
@@ -183,21 +247,26 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   if (!changes_something(request)) return getattr(pool, context, {});
 
   const auto no_new_copies = hold_copies(pool, context.node);
-  auto subject = find_subject(pool, context.node);
-  if (!subject) return subject.error();
+  std::array<Subject, Parts::kMost> subjects;
+  const Parts parts(pool.settings.action, request);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto found = find_subject(pool, context.node, parts[i].function);
+    if (!found) return found.error();
+    subjects[i] = *std::move(found);
+  }
+  Subject* const subject = subjects.data();
   note_branch(context, pool, subject->own.branch);
-  const auto done =
-      subject->apply([&](NodeFile& file) { return change_by_node(pool, context, request, file); });
+  // The deciding file is changed as a whole; the copies after it, by what chose them.
+  const auto done = change_all(pool, context, request, parts, subjects);
   if (!done) return done.error();
   return proto::AttrReply{attr_validity(pool, subject->own.stat),
                           to_attr(subject->own.stat, subject->own.ino)};
 }
 
 Result<void> access(Pool& pool, const Context& context, const proto::AccessRequest& request) {
-  std::uint64_t ino = 0;
-  const auto stat = stat_of(pool, context, std::nullopt, ino);
-  if (!stat) return stat.error();
-  return may_access(context, stat->mode, stat->uid, stat->gid, request.mask);
+  const auto file = reach_by(pool, context.node, SearchFunction::kAccess);
+  if (!file) return file.error();
+  return may_access(context, file->stat.mode, file->stat.uid, file->stat.gid, request.mask);
 }
 
 Result<void> may_access(const Context& context, std::uint32_t mode, std::uint32_t uid,
@@ -215,7 +284,7 @@ Result<void> may_access(const Context& context, std::uint32_t mode, std::uint32_
 }
 
 Result<std::size_t> readlink(Pool& pool, const Context& context, std::span<std::byte> out) {
-  const auto file = reach(pool, context.node);
+  const auto file = reach_by(pool, context.node, SearchFunction::kReadlink);
   if (!file) return file.error();
   if (!file->stat.is_symlink()) return Errno{EINVAL};
   note_branch(context, pool, file->branch);

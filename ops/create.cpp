@@ -81,9 +81,8 @@ Result<Out> make_on_chosen_branch(Pool& pool, const policy::Policy& policy, cons
 /// A new name of any kind but a file that is opened at once. `make` (Result<void>(int parent))
 /// makes it; a resent request finds it made: `same` (bool(const FileStat&)) recognises it.
 template <class Make, class Same>
-Result<proto::EntryReply> make_name(Pool& pool, const policy::Policy& policy,
-                                    const Context& context, Name name, bool directory, Make make,
-                                    Same same) {
+Result<proto::EntryReply> make_name(Pool& pool, CreateFunction function, const Context& context,
+                                    Name name, bool directory, Make make, Same same) {
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
@@ -97,20 +96,24 @@ Result<proto::EntryReply> make_name(Pool& pool, const policy::Policy& policy,
     pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
     return make_entry(pool, context.node, name.view(), (*set)[found.branch], found.stat);
   }
+  const auto make_first = [&](Place& place) -> Result<proto::EntryReply> {
+    const int parent = place.parent.fd();
+    if (const auto made = make(parent); !made) return made.error();
+    UndoName undo(pool.backing, parent, name.c_str(), directory);
+    const auto stat = pool.backing.stat_at(parent, name.c_str());
+    if (!stat) return stat.error();
+    auto reply = make_entry(pool, context.node, name.view(), place.branch, *stat);
+    if (!reply) return reply.error();
+    undo.dismiss();
+    note_branch(context, place.branch);
+    return reply;
+  };
+  const policy::Policy& policy = pool.settings.create[function];
+  if (function == CreateFunction::kCreate)
+    return make_on_chosen_branch<proto::EntryReply>(pool, policy, *set, path.view(), facts,
+                                                    make_first, NowhereElse{});
   return make_on_chosen_branch<proto::EntryReply>(
-      pool, policy, *set, path.view(), facts,
-      [&](Place& place) -> Result<proto::EntryReply> {
-        const int parent = place.parent.fd();
-        if (const auto made = make(parent); !made) return made.error();
-        UndoName undo(pool.backing, parent, name.c_str(), directory);
-        const auto stat = pool.backing.stat_at(parent, name.c_str());
-        if (!stat) return stat.error();
-        auto reply = make_entry(pool, context.node, name.view(), place.branch, *stat);
-        if (!reply) return reply.error();
-        undo.dismiss();
-        note_branch(context, place.branch);
-        return reply;
-      },
+      pool, policy, *set, path.view(), facts, make_first,
       [&](Place& place) { (void)make(place.parent.fd()); });
 }
 
@@ -144,7 +147,7 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
 Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
                                   const proto::SymlinkRequest& request) {
   return make_name(
-      pool, *pool.settings.create, context, request.name, false,
+      pool, CreateFunction::kSymlink, context, request.name, false,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, 0, [&] {
           return pool.backing.symlink_at(request.target.data(), parent, request.name.c_str());
@@ -156,7 +159,8 @@ Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
 Result<proto::EntryReply> mknod(Pool& pool, const Context& context,
                                 const proto::MknodRequest& request) {
   return make_name(
-      pool, *pool.settings.create, context, request.name, false,
+      pool, S_ISREG(request.mode) ? CreateFunction::kCreate : CreateFunction::kMknod, context,
+      request.name, false,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.mknod_at(parent, request.name.c_str(), request.mode, request.rdev);
@@ -168,7 +172,7 @@ Result<proto::EntryReply> mknod(Pool& pool, const Context& context,
 Result<proto::EntryReply> mkdir(Pool& pool, const Context& context,
                                 const proto::MkdirRequest& request) {
   return make_name(
-      pool, *pool.settings.create, context, request.name, true,
+      pool, CreateFunction::kMkdir, context, request.name, true,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.mkdir_at(parent, request.name.c_str(), request.mode & kPermissions);
@@ -202,7 +206,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
   const int flags =
       branch_open_flags(request.flags, pool.settings.files.writeback) | O_CREAT | O_EXCL;
   return make_on_chosen_branch<proto::CreateReply>(
-      pool, *pool.settings.create, *set, path.view(), facts,
+      pool, pool.settings.create[CreateFunction::kCreate], *set, path.view(), facts,
       [&](Place& place) -> Result<proto::CreateReply> {
         const int parent = place.parent.fd();
         auto fd = as_caller(pool, context, request.extensions, request.umask, [&] {
@@ -236,7 +240,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
   // O_EXCL (never to be linked) is kept by the kernel itself.
   const std::uint32_t file_flags = request.flags & ~static_cast<std::uint32_t>(O_TMPFILE | O_EXCL);
   return make_on_chosen_branch<proto::CreateReply>(
-      pool, *pool.settings.create, *set, path.view(), facts,
+      pool, pool.settings.create[CreateFunction::kCreate], *set, path.view(), facts,
       [&](Place& place) -> Result<proto::CreateReply> {
         auto fd = as_caller(pool, context, request.extensions, request.umask, [&] {
           return pool.backing.open_unnamed(

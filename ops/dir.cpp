@@ -14,6 +14,7 @@
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
+#include "ops/shown_copy.hpp"
 #include "proto/kernel_abi.hpp"
 
 namespace bough::ops {
@@ -179,6 +180,9 @@ class EntryFacts final : public policy::Facts {
     stat_ = *stat;
     return true;
   }
+  [[nodiscard]] std::uint32_t type(std::size_t branch) {
+    return exists(branch) ? stat_.mode & kTypeBits : 0;
+  }
   /// Only what is made asks for this.
   [[nodiscard]] bool exists_above(std::size_t, std::size_t) override { return true; }
   [[nodiscard]] std::size_t depth() override { return 0; }
@@ -230,7 +234,7 @@ class MergedLook {
  private:
   Result<Seen> look(const char* name, std::size_t first) {
     EntryFacts facts(pool_.backing, *directories_, name, first);
-    const policy::Choice choice = pool_.settings.search->choose(facts, pool_.random);
+    const policy::Choice choice = choose_shown(pool_.settings, facts, pool_.random);
     if (choice.empty()) return unanswered(*directories_).value_or(facts.why_not());
     const auto stat = facts.stat(choice[0]);
     if (!stat) return stat.error();

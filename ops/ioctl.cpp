@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
@@ -133,7 +134,7 @@ Result<proto::IoctlReply> change_directory(Pool& pool, const Context& context, N
   Argument wanted;
   std::memcpy(wanted.bytes.data(), request.in.data(), what.size);
   const auto no_new_copies = hold_copies(pool, node);
-  auto subject = find_subject(pool, node);
+  auto subject = find_subject(pool, node, ActionFunction::kChmod);
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
   Argument before;
@@ -177,7 +178,7 @@ Result<proto::IoctlReply> ioctl(Pool& pool, const Context& context,
   const auto handle = pool.handles.directory(request.handle);
   if (!handle) return Errno{EBADF};
   if (what->changes) return change_directory(pool, context, handle->node, *what, request);
-  const auto directory = reach(pool, handle->node);
+  const auto directory = reach_by(pool, handle->node, SearchFunction::kOpen);
   if (!directory) return directory.error();
   note_branch(context, pool, directory->branch);
   const auto fd = readable(pool, directory->fd());

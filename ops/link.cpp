@@ -6,10 +6,12 @@ namespace bough::ops {
 
 /// Only the node's own file gets the name, on its own branch. Copies of its old path on further
 /// branches are other files, which happen to lie under the same name: a link to one of them would
-/// be a link to a file that the caller never saw.
+/// be a link to a file that the caller never saw. So there is nothing for func.link to choose.
 Result<proto::EntryReply> link(Pool& pool, const Context& context,
                                const proto::LinkRequest& request) {
   const Name name = request.new_name;
+  if (pool.settings.action[ActionFunction::kLink].takes == policy::Takes::kNone)
+    return Errno{EROFS};
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();

@@ -7,27 +7,26 @@
 
 #include "ops/operations.hpp"
 #include "ops/pool_facts.hpp"
+#include "ops/shown_copy.hpp"
 
 namespace bough::ops {
 namespace {
 
 using Directories = PoolFacts::Directories;
 
-constexpr std::uint32_t kTypeBits = 0170000;
-
 bool out_of_descriptors(Errno error) noexcept {
   return error == Errno{EMFILE} || error == Errno{ENFILE};
 }
 
-/// Asks a policy; a branch that could not be asked for want of descriptors is asked once more, so
-/// that a shortage does not make the choice.
-template <class Use>
-auto choose(Pool& pool, const policy::Policy& policy, const BranchSet& set, std::string_view path,
-            const char* name, PoolFacts::Directories directories, Use use)
+/// Asks `pick` (policy::Choice(PoolFacts&)), a policy; a branch that could not be asked for want of
+/// descriptors is asked once more, so that a shortage does not make the choice.
+template <class Pick, class Use>
+auto choose(Pool& pool, Pick pick, const BranchSet& set, std::string_view path, const char* name,
+            PoolFacts::Directories directories, Use use)
     -> decltype(use(std::declval<PoolFacts&>(), std::declval<const policy::Choice&>())) {
   for (bool again = false;; again = true) {
     PoolFacts facts(pool, set, path, name, directories);
-    const policy::Choice choice = policy.choose(facts, pool.random);
+    const policy::Choice choice = pick(facts);
     if (!again && facts.first_error() && out_of_descriptors(*facts.first_error())) {
       relieve_descriptors(pool);
       continue;
@@ -46,7 +45,10 @@ Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
 
 Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories directories) {
   const auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.search, *set, view.path.view(), nullptr, directories,
+  const auto pick = [&](PoolFacts& facts) {
+    return pool.settings.search[SearchFunction::kGetattr].choose(facts, pool.random);
+  };
+  return choose(pool, pick, *set, view.path.view(), nullptr, directories,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<NodeFile> {
                   if (choice.empty()) return why_none(facts, choice);
                   NodeFile found;
@@ -126,10 +128,12 @@ Errno as_stale(Errno error) noexcept {
 }
 
 /// The copies of a directory that the action policy chooses, but the one on `except`.
-Result<std::vector<NodeFile>> directory_targets(Pool& pool, const NodeView& view, BranchId except) {
+Result<std::vector<NodeFile>> directory_targets(Pool& pool, const policy::Policy& policy,
+                                                const NodeView& view, BranchId except) {
   const auto set = pool.branches.snapshot();
+  const auto pick = [&](PoolFacts& facts) { return policy.choose(facts, pool.random); };
   return choose(
-      pool, *pool.settings.action, *set, view.path.view(), nullptr, Directories::kNow,
+      pool, pick, *set, view.path.view(), nullptr, Directories::kNow,
       [&](PoolFacts& facts, const policy::Choice& choice) -> Result<std::vector<NodeFile>> {
         if (choice.empty()) return why_none(facts, choice);
         std::vector<NodeFile> targets;
@@ -149,13 +153,13 @@ Result<std::vector<NodeFile>> directory_targets(Pool& pool, const NodeView& view
       });
 }
 
-std::vector<NodeFile> file_targets(Pool& pool, const NodeView& view, const NodeFile& own) {
+std::vector<NodeFile> file_targets(Pool& pool, const policy::Policy& policy, const NodeView& view,
+                                   const NodeFile& own) {
   std::vector<NodeFile> targets;
   const auto name = Name::check(view.name());
   if (!name) return targets;
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, view.path.view(), name->c_str(), Directories::kRecent);
-  const policy::Policy& policy = *pool.settings.action;
   // All but one: that one need not be asked for.
   for (std::size_t i = 0; policy.takes == policy::Takes::kAll && i < set->size(); ++i)
     if ((*set)[i].id() == own.branch) facts.rule_out(i);
@@ -232,7 +236,10 @@ bool means_absent(Errno error) noexcept {
 
 Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
   auto set = pool.branches.snapshot();
-  return choose(pool, *pool.settings.search, *set, path, name.c_str(), Directories::kRecent,
+  const auto pick = [&](PoolFacts& facts) {
+    return choose_shown(pool.settings, facts, pool.random);
+  };
+  return choose(pool, pick, *set, path, name.c_str(), Directories::kRecent,
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<Copy> {
                   if (choice.empty()) return why_none(facts, choice);
                   const std::size_t index = choice[0];
@@ -348,9 +355,14 @@ std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node) {
   return std::unique_lock(pool.directory_copies);
 }
 
-Result<Subject> find_subject(Pool& pool, NodeId node) {
-  if (pool.settings.action->takes == policy::Takes::kNone) return Errno{EROFS};
-  auto own = reach_open(pool, node);
+Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function) {
+  return find_subject(pool, node, function, reach_open(pool, node));
+}
+
+Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function,
+                             Result<NodeFile> own) {
+  const policy::Policy& policy = pool.settings.action[function];
+  if (policy.takes == policy::Takes::kNone) return Errno{EROFS};
   if (!own) return own.error();
   Subject subject;
   subject.own = std::move(*own);
@@ -362,10 +374,10 @@ Result<Subject> find_subject(Pool& pool, NodeId node) {
   if (pool.branches.snapshot()->size() > 1 && pool.nodes.view(node, view) &&
       (view.named || node == proto::kRootNode)) {
     if (directory) {
-      auto others = directory_targets(pool, view, subject.own.branch);
+      auto others = directory_targets(pool, policy, view, subject.own.branch);
       if (others) subject.others = std::move(*others);
     } else {
-      subject.others = file_targets(pool, view, subject.own);
+      subject.others = file_targets(pool, policy, view, subject.own);
     }
   }
   if (!subject.change_own && subject.others.empty()) return Errno{EROFS};

@@ -58,7 +58,7 @@ struct Copy {
 /// (ENOENT, ENOTDIR, ELOOP: the pool's directory is something else there).
 [[nodiscard]] bool means_absent(Errno error) noexcept;
 
-/// The copy of `name` in the directory `path` that the search policy chooses; one stat serves
+/// The copy of `name` in the directory `path` that users see (shown_copy.hpp); one stat serves
 /// search and answer. ENOENT when no branch has it; another errno when a branch that had to be
 /// asked failed.
 [[nodiscard]] Result<Copy> find_copy(Pool& pool, std::string_view path, Name name);
@@ -106,9 +106,9 @@ struct OpenFile {
   BranchId branch = kNoBranch;
 };
 
-/// In one step, on local file systems, without O_TRUNC or O_CREAT in `flags`. Any failure (ESTALE: no name leads to the
-/// file now; EAGAIN: it has a lease) only means that reach() has to be asked: O_NONBLOCK is added,
-/// against what may have come in its place.
+/// In one step, on local file systems, without O_TRUNC or O_CREAT in `flags`. Any failure (ESTALE:
+/// no name leads to the file now; EAGAIN: it has a lease) only means that reach() has to be asked:
+/// O_NONBLOCK is added, against what may have come in its place.
 [[nodiscard]] Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags);
 
 /// Only the attributes, without opening anything where a stat by name will do.
@@ -138,9 +138,12 @@ struct Subject {
 /// Before find_subject(), and until the change is made: for a directory no copy is made meanwhile.
 [[nodiscard]] std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node);
 
-/// EROFS: the node's file, or every copy of a directory, is on read-only branches, or the action
-/// policy is erofs. Else as reach().
-[[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node);
+/// EROFS: the node's file, or every copy of a directory, is on read-only branches, or the policy of
+/// `function` is erofs. Else as reach_open().
+[[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function);
+/// The same where another copy than the node's own file decides: `own`.
+[[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function,
+                                           Result<NodeFile> own);
 
 /// Whether the branch exists in the pool and may be changed.
 [[nodiscard]] bool writable(Pool& pool, BranchId branch);

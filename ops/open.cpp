@@ -113,6 +113,8 @@ Result<Fd> reopen_file(Pool& pool, int path_fd, int flags, std::uint32_t asked) 
 
 Result<proto::OpenReply> open(Pool& pool, const Context& context,
                               const proto::OpenRequest& request) {
+  if (pool.settings.search[SearchFunction::kOpen].takes == policy::Takes::kNone)
+    return Errno{EROFS};
   const int flags = branch_open_flags(request.flags, pool.settings.files.writeback);
   const bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
   if ((flags & O_TRUNC) == 0) {

@@ -43,7 +43,8 @@ Result<DirRef> clone_parents(Pool& pool, const BranchSet& set, std::size_t index
   for (std::size_t end = path.find('/');; end = path.find('/', end + 1)) {
     const std::string_view part = path.substr(0, end);
     PoolFacts part_facts(pool, set, part);
-    const policy::Choice from = pool.settings.search->choose(part_facts, pool.random);
+    const policy::Choice from =
+        pool.settings.search[SearchFunction::kGetattr].choose(part_facts, pool.random);
     if (from.empty()) return unanswered(part_facts).value_or(refusal_errno(from.refusal()));
     auto cloned = clone_path(pool, set[from[0]], set[index], part);
     if (!cloned || end == std::string_view::npos) return cloned;
@@ -57,7 +58,8 @@ Result<DirRef> or_exdev(Result<DirRef> reached) {
 }
 
 bool keeps_to_paths(const Pool& pool) noexcept {
-  return pool.settings.create->path_preserving && !pool.settings.clone_on_rename;
+  return pool.settings.create[CreateFunction::kCreate].path_preserving &&
+         !pool.settings.clone_on_rename;
 }
 
 bool may_be_misled(Errno error) noexcept {

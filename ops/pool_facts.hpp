@@ -52,6 +52,10 @@ class PoolFacts final : public policy::Facts {
   [[nodiscard]] Result<void> reach_now(std::size_t branch);
   /// Where exists() said yes: the attributes of `name`. Without a name there are none.
   [[nodiscard]] const FileStat& stat(std::size_t branch) { return record(branch).stat; }
+  /// The same's type (S_IFMT); without a name, a directory's.
+  [[nodiscard]] std::uint32_t type(std::size_t branch) {
+    return name_ == nullptr ? 0040000U : record(branch).stat.mode & 0170000U;
+  }
   /// The first failure of exists() or space() that does not mean absence (EIO, EACCES, EMFILE…);
   /// ESTALE, a branch whose disk is gone, only where nothing else failed.
   [[nodiscard]] const std::optional<Errno>& first_error() const noexcept { return first_error_; }

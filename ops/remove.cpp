@@ -2,6 +2,7 @@
 
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
+#include "ops/shown_copy.hpp"
 
 namespace bough::ops {
 namespace {
@@ -22,9 +23,10 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
                         Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, path, name.c_str(), directories);
-  const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
+  const policy::Choice shown = choose_shown(pool.settings, facts, pool.random);
   if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
-  const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
+  const policy::Choice targets =
+      pool.settings.action[ActionFunction::kUnlink].choose(facts, pool.random);
   if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
   if (const auto failed = unanswered(facts)) return *failed;
   if (targets.empty()) return refusal_errno(targets.refusal());
@@ -68,7 +70,7 @@ Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::strin
                        Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, path, name.c_str(), directories);
-  const policy::Choice shown = pool.settings.search->choose(facts, pool.random);
+  const policy::Choice shown = choose_shown(pool.settings, facts, pool.random);
   if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
   if (!facts.stat(shown[0]).is_directory()) return Errno{ENOTDIR};
   const auto is_copy = [&](std::size_t i) {
@@ -85,7 +87,8 @@ Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::strin
     if (!*empty) return Errno{ENOTEMPTY};
   }
   if (const auto failed = unanswered(facts)) return *failed;
-  const policy::Choice targets = pool.settings.action->choose(facts, pool.random);
+  const policy::Choice targets =
+      pool.settings.action[ActionFunction::kRmdir].choose(facts, pool.random);
   if (const auto may = may_leave_others(facts, targets, shown[0]); !may) return may;
   if (targets.empty()) return refusal_errno(targets.refusal());
   for (std::size_t i = 0; i < targets.size(); ++i)

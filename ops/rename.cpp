@@ -4,6 +4,7 @@
 
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
+#include "ops/shown_copy.hpp"
 
 namespace bough::ops {
 namespace {
@@ -52,7 +53,7 @@ class Renaming {
 
   /// The copy that users see.
   std::optional<std::size_t> shown(PoolFacts& facts) const {
-    const policy::Choice choice = pool_.settings.search->choose(facts, pool_.random);
+    const policy::Choice choice = choose_shown(pool_.settings, facts, pool_.random);
     if (choice.empty()) return std::nullopt;
     return choice[0];
   }
@@ -161,7 +162,8 @@ class Renaming {
   /// The branches to rename on, with the new parent made where it is missing. Those where something
   /// is replaced come last: they cannot be taken back.
   Result<std::vector<Step>> plan() {
-    const policy::Choice targets = pool_.settings.action->choose(old_, pool_.random);
+    const policy::Choice targets =
+        pool_.settings.action[ActionFunction::kRename].choose(old_, pool_.random);
     if (targets.empty()) return unanswered(old_).value_or(refusal_errno(targets.refusal()));
     std::vector<Step> steps;
     for (const bool replacing : {false, true})
@@ -203,7 +205,8 @@ class Renaming {
   /// A copy of the new name that stays hides what moved if it is on a branch before this one: the
   /// first of those moved on, where the search goes in list order; else any may.
   std::size_t hiding_before(const std::vector<Step>& steps) const {
-    if (pool_.settings.search->takes == policy::Takes::kOther) return set_->size();
+    for (const auto function : {SearchFunction::kGetattr, SearchFunction::kOpen})
+      if (pool_.settings.search[function].takes == policy::Takes::kOther) return set_->size();
     return std::min_element(steps.begin(), steps.end(),
                             [](const Step& a, const Step& b) { return a.branch < b.branch; })
         ->branch;

@@ -5,15 +5,16 @@
 #include <cstdio>
 #include <span>
 
+#include "ops/policy_settings.hpp"
 #include "ops/setting_rows.hpp"
 #include "proto/size_text.hpp"
 
 namespace bough::ops {
 
 Settings::Settings()
-    : create(policy::find(policy::create_policies(), "pfrd")),
-      search(policy::find(policy::search_policies(), "ff")),
-      action(policy::find(policy::action_policies(), "epall")) {}
+    : create(policy::create_policies(), policy::find(policy::create_policies(), "pfrd")),
+      search(policy::search_policies(), policy::find(policy::search_policies(), "ff")),
+      action(policy::action_policies(), policy::find(policy::action_policies(), "epall")) {}
 
 namespace {
 
@@ -68,34 +69,6 @@ constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
     {{"base", StatfsOf::kBase}, {"full", StatfsOf::kFull}}};
 constexpr std::array<SettingRows::Word<StatfsIgnore>, 3> kStatfsIgnore{
     {{"none", StatfsIgnore::kNone}, {"ro", StatfsIgnore::kRo}, {"nc", StatfsIgnore::kNc}}};
-
-std::string names_of(std::span<const policy::Policy> policies, std::string_view between) {
-  std::string text;
-  for (const policy::Policy& policy : policies) {
-    if (!text.empty()) text += between;
-    text += policy.name;
-  }
-  return text;
-}
-
-proto::Setting policy_row(std::string name, std::span<const policy::Policy> policies,
-                          proto::LiveValue<const policy::Policy*>& bound, std::string help) {
-  proto::Setting row;
-  row.name = std::move(name);
-  row.group = kPolicyGroup;
-  row.when = proto::Setting::When::kRuntime;
-  row.form = "POLICY";
-  row.fallback = bound->name;
-  row.help = std::move(help);
-  row.set = [policies, &bound](std::string_view text) -> std::string {
-    const policy::Policy* const found = policy::find(policies, text);
-    if (found == nullptr) return "wants one of: " + names_of(policies, ", ");
-    bound = found;
-    return {};
-  };
-  row.get = [&bound] { return std::string(bound->name); };
-  return row;
-}
 
 proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
                            proto::LiveValue<nanoseconds>& bound, std::string help) {
@@ -165,14 +138,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   std::vector<proto::Setting> table;
   table.push_back(branches_row(settings.branches));
   table.push_back(min_free_row(settings.min_free));
-  table.push_back(
-      policy_row("category.create", policy::create_policies(), settings.create,
-                 "which branch gets what is new: " + names_of(policy::create_policies(), " ")));
-  table.push_back(policy_row("category.search", policy::search_policies(), settings.search,
-                             "which copy is read; the same names"));
-  table.push_back(policy_row("category.action", policy::action_policies(), settings.action,
-                             "which copies are changed or removed beside the one that is read; the "
-                             "same names"));
+  add_policy_settings(table, settings);
   table.push_back(SettingRows(kPolicyGroup)
                       .toggle("ignorepponrename", When::kRuntime, settings.clone_on_rename,
                               "rename and link make directories on a branch where a create policy "

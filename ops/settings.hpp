@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ops/file_settings.hpp"
-#include "policy/registry.hpp"
+#include "ops/function_policies.hpp"
 #include "proto/live_value.hpp"
 #include "proto/setting.hpp"
 
@@ -30,9 +30,9 @@ struct Settings {
   std::string branches;
   /// Bytes; kMinFreeBySize: the smaller of 4 GiB and 5 % of each branch.
   proto::LiveValue<std::uint64_t> min_free{kMinFreeBySize};
-  proto::LiveValue<const policy::Policy*> create;
-  proto::LiveValue<const policy::Policy*> search;
-  proto::LiveValue<const policy::Policy*> action;
+  CreatePolicies create;
+  SearchPolicies search;
+  ActionPolicies action;
   /// Whether a create policy that preserves paths lets rename(2) and link(2) make them all the
   /// same.
   proto::LiveValue<bool> clone_on_rename{false};

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "ops/chosen_copy.hpp"
 #include "ops/control_names.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
@@ -58,7 +59,8 @@ std::optional<Errno> refused_xattr(const Settings& settings, std::string_view na
 
 Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrRequest& request) {
   const auto no_new_copies = hold_copies(pool, context.node);
-  auto subject = find_subject(pool, context.node);
+  auto subject = find_subject(pool, context.node, ActionFunction::kSetxattr,
+                              reach_for_xattr(pool, context.node, request.name));
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
   return subject->apply([&](NodeFile& file) -> Result<void> {
@@ -71,7 +73,7 @@ Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrR
 
 Result<std::size_t> getxattr(Pool& pool, const Context& context,
                              const proto::GetxattrRequest& request, std::span<std::byte> out) {
-  const auto file = reach_open(pool, context.node);
+  const auto file = reach_for_xattr(pool, context.node, request.name);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   return pool.backing.get_xattr(file->fd(), request.name.data(),
@@ -82,7 +84,7 @@ Result<std::size_t> listxattr(Pool& pool, const Context& context,
                               const proto::ListxattrRequest& request, std::span<std::byte> out) {
   if (pool.settings.xattr == XattrMode::kNoattr) return std::size_t{0};
   if (pool.settings.xattr == XattrMode::kNosys) return Errno{EOPNOTSUPP};
-  const auto file = reach_open(pool, context.node);
+  const auto file = reach_by(pool, context.node, SearchFunction::kListxattr);
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   out = out.first(std::min<std::size_t>(out.size(), request.size));
@@ -94,7 +96,8 @@ Result<std::size_t> listxattr(Pool& pool, const Context& context,
 Result<void> removexattr(Pool& pool, const Context& context,
                          const proto::RemovexattrRequest& request) {
   const auto no_new_copies = hold_copies(pool, context.node);
-  auto subject = find_subject(pool, context.node);
+  auto subject = find_subject(pool, context.node, ActionFunction::kRemovexattr,
+                              reach_for_xattr(pool, context.node, request.name));
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
   return subject->apply(

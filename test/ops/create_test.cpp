@@ -50,8 +50,9 @@ proto::TmpfileRequest tmpfile_request(std::uint32_t flags = O_RDWR | O_TMPFILE) 
 
 PoolFixture::Tune with_create_policy(std::string_view name) {
   return [name](ops::Settings& settings) {
-    settings.create = policy::find(policy::create_policies(), name);
-    REQUIRE(settings.create != nullptr);
+    const auto* const policy = policy::find(policy::create_policies(), name);
+    REQUIRE(policy != nullptr);
+    settings.create = policy;
   };
 }
 

@@ -49,9 +49,9 @@ TEST_CASE("every row is complete, its default is what it reads at first, and can
 
 TEST_CASE("the defaults") {
   const Settings settings;
-  CHECK(settings.create->name == "pfrd");
-  CHECK(settings.search->name == "ff");
-  CHECK(settings.action->name == "epall");
+  for (const auto& each : settings.create.all()) CHECK(each->name == "pfrd");
+  for (const auto& each : settings.search.all()) CHECK(each->name == "ff");
+  for (const auto& each : settings.action.all()) CHECK(each->name == "epall");
   CHECK(settings.min_free == kMinFreeBySize);
   CHECK(settings.attr_valid.get() == 1s);
   CHECK(settings.entry_valid.get() == 1s);
@@ -64,11 +64,11 @@ TEST_CASE("values reach the settings, wrong ones change nothing") {
   CHECK(row(table, "branches").set("/a=RO:/b").empty());
   CHECK(settings.branches == "/a=RO:/b");
   CHECK(row(table, "category.create").set("epmfs").empty());
-  CHECK(settings.create->name == "epmfs");
+  CHECK(settings.create[CreateFunction::kCreate].name == "epmfs");
   CHECK(row(table, "category.create").set("EPMFS") ==
         "wants one of: all, epall, epff, eplfs, eplus, epmfs, eppfrd, eprand, erofs, ff, lfs, lup, "
         "lus, mfs, msplfs, msplus, mspmfs, msppfrd, newest, pfrd, rand");
-  CHECK(settings.create->name == "epmfs");
+  CHECK(settings.create[CreateFunction::kCreate].name == "epmfs");
   CHECK(row(table, "minfreespace").set("20g").empty());
   CHECK(settings.min_free == std::uint64_t{20} << 30U);
   CHECK(row(table, "minfreespace").get() == "20G");

@@ -1,0 +1,124 @@
+#include "ops/policy_settings.hpp"
+
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "ops/settings.hpp"
+
+namespace bough::ops {
+namespace {
+
+using proto::Setting;
+
+std::string names_of(std::span<const policy::Policy> policies, std::string_view between) {
+  std::string text;
+  for (const policy::Policy& policy : policies) {
+    if (!text.empty()) text += between;
+    text += policy.name;
+  }
+  return text;
+}
+
+/// `take` (void(const policy::Policy*)) gets what the user named, `get` tells what is in force.
+template <class Take, class Get>
+Setting policy_row(std::string name, std::span<const policy::Policy> policies, std::string help,
+                   Take take, Get get) {
+  Setting row;
+  row.name = std::move(name);
+  row.group = "Policies";
+  row.when = Setting::When::kRuntime;
+  row.form = "POLICY";
+  row.help = std::move(help);
+  row.set = [policies, take](std::string_view text) -> std::string {
+    const policy::Policy* const found = policy::find(policies, text);
+    if (found == nullptr) return "wants one of: " + names_of(policies, ", ");
+    take(found);
+    return {};
+  };
+  row.get = std::move(get);
+  row.fallback = row.get();
+  return row;
+}
+
+template <class Policies>
+Setting category_row(std::string name, std::span<const policy::Policy> policies, Policies& bound,
+                     std::string help) {
+  return policy_row(
+      std::move(name), policies, std::move(help),
+      [&bound](const policy::Policy* policy) { bound = policy; },
+      [&bound] {
+        std::set<std::string_view> distinct;
+        for (const auto& each : bound.all()) distinct.insert(each->name);
+        std::string text;
+        for (const std::string_view each : distinct) {
+          if (!text.empty()) text += ',';
+          text += each;
+        }
+        return text;
+      });
+}
+
+template <class Policies, class Function>
+Setting function_row(std::string name, std::span<const policy::Policy> policies, Policies& bound,
+                     Function function, std::string help) {
+  return policy_row(
+      std::move(name), policies, std::move(help),
+      [&bound, function](const policy::Policy* policy) { bound.set(function, policy); },
+      [&bound, function] { return std::string(bound[function].name); });
+}
+
+}  // namespace
+
+void add_policy_settings(std::vector<Setting>& table, Settings& settings) {
+  const auto creates = policy::create_policies();
+  const auto searches = policy::search_policies();
+  const auto actions = policy::action_policies();
+  table.push_back(category_row("category.create", creates, settings.create,
+                               "which branch gets what is new: " + names_of(creates, " ")));
+  table.push_back(category_row("category.search", searches, settings.search,
+                               "which copy is read; the same names"));
+  table.push_back(category_row(
+      "category.action", actions, settings.action,
+      "which copies are changed or removed beside the one that is read; the same names"));
+
+  const auto create = [&](const char* name, CreateFunction function, const char* help) {
+    table.push_back(function_row(name, creates, settings.create, function, help));
+  };
+  const auto search = [&](const char* name, SearchFunction function, const char* help) {
+    table.push_back(function_row(name, searches, settings.search, function, help));
+  };
+  const auto action = [&](const char* name, ActionFunction function, const char* help) {
+    table.push_back(function_row(name, actions, settings.action, function, help));
+  };
+  search("func.access", SearchFunction::kAccess, "which copy's mode answers access(2)");
+  action("func.chmod", ActionFunction::kChmod, "category.action, for chmod(2)");
+  action("func.chown", ActionFunction::kChown, "category.action, for chown(2)");
+  create("func.create", CreateFunction::kCreate,
+         "category.create, for regular files; whether rename and link keep to the paths there are");
+  search(
+      "func.getattr", SearchFunction::kGetattr,
+      "what a name is where branches differ: directory, file or link, and which one's attributes");
+  search("func.getxattr", SearchFunction::kGetxattr,
+         "which copy's extended attributes are read, and must be there to be set");
+  action("func.link", ActionFunction::kLink,
+         "erofs refuses hard links; else they are on the file's branch");
+  search("func.listxattr", SearchFunction::kListxattr,
+         "which copy's extended attributes are listed");
+  create("func.mkdir", CreateFunction::kMkdir, "category.create, for directories");
+  create("func.mknod", CreateFunction::kMknod, "category.create, for fifos, sockets and devices");
+  search("func.open", SearchFunction::kOpen, "which copy of a regular file is shown and opened");
+  search("func.readlink", SearchFunction::kReadlink, "which copy of a symbolic link is followed");
+  action("func.removexattr", ActionFunction::kRemovexattr, "category.action, for removexattr(2)");
+  action("func.rename", ActionFunction::kRename, "category.action, for rename(2)");
+  action("func.rmdir", ActionFunction::kRmdir, "category.action, for rmdir(2)");
+  action("func.setxattr", ActionFunction::kSetxattr, "category.action, for setxattr(2)");
+  create("func.symlink", CreateFunction::kSymlink, "category.create, for symbolic links");
+  action("func.truncate", ActionFunction::kTruncate, "category.action, for truncate(2)");
+  action("func.unlink", ActionFunction::kUnlink, "category.action, for unlink(2)");
+  action("func.utimens", ActionFunction::kUtimens, "category.action, for utimensat(2)");
+}
+
+}  // namespace bough::ops

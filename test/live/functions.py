@@ -1,0 +1,59 @@
+"""What is set for single functions of the pool, as programs see it."""
+
+import os
+from pathlib import Path
+
+import modes
+import sandbox
+
+
+class Functions(sandbox.LiveCase):
+    deadline = 60
+
+    def start(self, options, branches=2):
+        self.branches = [self.file_system("tmpfs", f"disk{number}", megabytes=32) for number in range(branches)]
+        self.made_pool = self.pool(self.branches, modes.Root(), ["minfreespace=1M", *options])
+        self.top = self.made_pool.mountpoint
+        return self.made_pool
+
+    def key(self, key):
+        return os.getxattr(os.path.join(self.top, ".boughfs"), "user.boughfs." + key).decode()
+
+    def set(self, key, value):
+        os.setxattr(os.path.join(self.top, ".boughfs"), "user.boughfs." + key, value.encode())
+
+    def copies(self, name, texts):
+        """The first is the oldest."""
+        for number, (branch, text) in enumerate(zip(self.branches, texts)):
+            Path(branch, name).write_text(text)
+            os.utime(os.path.join(branch, name), (1000 + number, 1000 + number))
+
+    # --- func.*
+    def test_policies(self):
+        self.start(["func.open=newest", "category.search=newest", "func.getattr=ff", "func.mkdir=all",
+                    "category.action=all", "func.unlink=epff", "cache.entry=0", "cache.attr=0"])
+        self.assertEqual(self.key("category.search"), "ff,newest")
+        self.assertEqual(self.key("category.create"), "all,pfrd")
+        self.assertEqual(self.key("category.action"), "all,epff")
+        os.mkdir(os.path.join(self.top, "both"))
+        for branch in self.branches:
+            self.assertTrue(os.path.isdir(os.path.join(branch, "both")))
+
+        self.copies("f", ["old", "the newest"])
+        path = os.path.join(self.top, "f")
+        self.assertEqual(os.stat(path).st_size, len("the newest"))
+        self.assertEqual(Path(path).read_text(), "the newest")
+        with open(path, "a", encoding="ascii") as file:
+            file.write(", longer")
+            self.assertEqual(os.fstat(file.fileno()).st_size, len("the newest"))
+        self.assertEqual(Path(self.branches[1], "f").read_text(), "the newest, longer")
+        self.assertEqual(Path(self.branches[0], "f").read_text(), "old")
+
+        with open(path, "r+", encoding="ascii") as kept:
+            self.set("func.open", "ff")
+            self.assertEqual(Path(path).read_text(), "old")
+            self.assertEqual(kept.read(), "the newest, longer")
+        self.set("category.search", "newest")
+        self.assertEqual(self.key("func.getattr"), "newest")
+        self.assertEqual(self.key("category.search"), "newest")
+        self.assertEqual(self.made_pool.unmount(), 0, self.made_pool.said())
