@@ -23,7 +23,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "log.file",
     "moveonenospc",
     "never-forget-nodes",
-    "nfsopenhack",
     "noforget",
     "pin-threads",
     "posix-acl",

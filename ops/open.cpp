@@ -9,6 +9,7 @@
 #include "ops/attributes.hpp"
 #include "ops/credentials.hpp"
 #include "ops/freed_space.hpp"
+#include "ops/lent_write.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
 #include "ops/operations.hpp"
@@ -134,6 +135,8 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
   if (!file->stat.is_regular()) return Errno{file->stat.is_symlink() ? ELOOP : ENXIO};
   if (changes && !writable(pool, file->branch)) return Errno{EROFS};
   auto fd = reopen_file(pool, file->fd(), flags, request.flags);
+  if (!fd && fd.error() == Errno{EACCES} && changes)
+    fd = reopen_with_lent_bits(pool, context.node, *file, flags, request.flags);
   if (!fd) return fd.error();
   const bool any_set_id = (file->stat.mode & (S_ISUID | S_ISGID)) != 0;
   if (request.kill_suidgid && any_set_id && (flags & O_TRUNC) != 0)

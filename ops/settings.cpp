@@ -65,6 +65,8 @@ constexpr std::array<SettingRows::Word<XattrMode>, 3> kXattrModes{
     {{"passthrough", XattrMode::kPassthrough},
      {"noattr", XattrMode::kNoattr},
      {"nosys", XattrMode::kNosys}}};
+constexpr std::array<SettingRows::Word<NfsOpenHack>, 3> kNfsOpenHacks{
+    {{"off", NfsOpenHack::kOff}, {"git", NfsOpenHack::kGit}, {"all", NfsOpenHack::kAll}}};
 constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
     {{"base", StatfsOf::kBase}, {"full", StatfsOf::kFull}}};
 constexpr std::array<SettingRows::Word<StatfsIgnore>, 3> kStatfsIgnore{
@@ -170,6 +172,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(behaviour.toggle("security-capability", When::kRuntime,
                                    settings.security_capability,
                                    "file capabilities (setcap) are shown and set"));
+  table.push_back(behaviour.words<NfsOpenHack>(
+      "nfsopenhack", kNfsOpenHacks, When::kNextOpen, settings.nfs_open_hack,
+      "files without write bits that a branch will not open for writing (NFS, root squashed) are "
+      "lent one: never, those below .git, all"));
   table.push_back(behaviour.words<StatfsOf>(
       "statfs", kStatfsOf, When::kRuntime, settings.statfs_of,
       "what df adds up: all branches, or (full) those that have the path asked about"));

@@ -23,6 +23,9 @@ enum class StatfsOf : std::uint8_t { kBase, kFull };
 /// The option statfs-ignore: which branches' room is not there for users.
 enum class StatfsIgnore : std::uint8_t { kNone, kRo, kNc };
 
+/// The option nfsopenhack: which files may be lent a write bit to be opened.
+enum class NfsOpenHack : std::uint8_t { kOff, kGit, kAll };
+
 /// What the pool was told to do. Filled before the mount, then read by all threads; the live values
 /// may change meanwhile.
 struct Settings {
@@ -50,6 +53,7 @@ struct Settings {
   FileSettings files;
   proto::LiveValue<XattrMode> xattr{XattrMode::kPassthrough};
   proto::LiveValue<bool> security_capability{true};
+  proto::LiveValue<NfsOpenHack> nfs_open_hack{NfsOpenHack::kOff};
   proto::LiveValue<StatfsOf> statfs_of{StatfsOf::kBase};
   proto::LiveValue<StatfsIgnore> statfs_ignore{StatfsIgnore::kNone};
 
