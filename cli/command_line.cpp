@@ -23,6 +23,11 @@ constexpr option kLongFlags[] = {{"help", no_argument, nullptr, kHelp},
                                  {"version", no_argument, nullptr, kVersion},
                                  {nullptr, 0, nullptr, 0}};
 
+std::string_view name_of(std::string_view program) {
+  const auto slash = program.rfind('/');
+  return slash == std::string_view::npos ? program : program.substr(slash + 1);
+}
+
 void append(std::vector<OptionWord>& to, std::vector<OptionWord> words) {
   to.insert(to.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
 }
@@ -40,7 +45,7 @@ void take_flag(int flag, CommandLine& line) {
       break;
     case 'd':
       line.options.push_back({"debug", "true"});
-      line.foreground = true;
+      line.foreground = line.foreground || !line.as_mergerfs;
       break;
     case 'f':
       (line.as_mount_helper ? line.fake : line.foreground) = true;
@@ -75,14 +80,20 @@ void take_flag(int flag, CommandLine& line) {
 }  // namespace
 
 bool is_mount_helper_name(std::string_view program) {
-  const auto slash = program.rfind('/');
-  if (slash != std::string_view::npos) program.remove_prefix(slash + 1);
-  return program.starts_with("mount.");
+  return name_of(program).starts_with("mount.");
+}
+
+bool is_mergerfs_name(std::string_view program) {
+  std::string_view name = name_of(program);
+  for (const std::string_view prefix : {"mount.", "fuse."})
+    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  return name == "mergerfs";
 }
 
 CommandLine read_command_line(int argc, char* const argv[]) {
   CommandLine line;
   line.as_mount_helper = argc > 0 && is_mount_helper_name(argv[0]);
+  line.as_mergerfs = argc > 0 && is_mergerfs_name(argv[0]);
   const char* flags = line.as_mount_helper ? kHelperFlags : kOwnFlags;
   optind = 0;
   for (;;) {

@@ -19,6 +19,8 @@ struct CommandLine {
   bool version = false;
   /// As mount(8)'s helper: set-id files and devices are allowed unless an option forbids them.
   bool as_mount_helper = false;
+  /// Started as mergerfs: with its defaults, and as its users are used to.
+  bool as_mergerfs = false;
   /// mount -f: everything but the mount.
   bool fake = false;
   /// mount -s: unknown options are passed over.
@@ -27,6 +29,9 @@ struct CommandLine {
 
 /// Whether the program was called by a name that mount(8) calls helpers by.
 [[nodiscard]] bool is_mount_helper_name(std::string_view program);
+
+/// Whether the program was called mergerfs, by a user or by mount(8).
+[[nodiscard]] bool is_mergerfs_name(std::string_view program);
 
 /// Options may stand before, between and behind operands; "--" ends them. Throws StartError for an
 /// unknown flag.

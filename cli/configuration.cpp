@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "cli/exit_status.hpp"
+#include "cli/mergerfs_defaults.hpp"
 #include "ops/branch_set.hpp"
 
 namespace bough::cli {
@@ -20,14 +21,21 @@ std::vector<proto::Setting> compose(Configuration& config) {
   return all;
 }
 
+/// Who starts a machine is not there to mend its fstab; who types a command is.
+OptionTable::Unknown unknown_words(const CommandLine& line) {
+  if (line.sloppy) return OptionTable::Unknown::kIgnore;
+  return line.as_mount_helper || line.as_mergerfs ? OptionTable::Unknown::kWarn
+                                                  : OptionTable::Unknown::kRefuse;
+}
+
 }  // namespace
 
 Configuration::Configuration() : table(compose(*this)) {}
 
 void configure(Configuration& config, const CommandLine& line) {
   config.words.flags = line.as_mount_helper ? 0UL : MS_NOSUID | MS_NODEV;
-  config.table.apply(line.options, config.words,
-                     line.sloppy ? OptionTable::Unknown::kIgnore : OptionTable::Unknown::kRefuse);
+  if (line.as_mergerfs) take_mergerfs_defaults(config.table);
+  config.warnings = config.table.apply(line.options, config.words, unknown_words(line));
   if (line.foreground) config.mount.foreground = true;
 
   std::vector<std::string> branches = line.operands;
@@ -51,8 +59,12 @@ void configure(Configuration& config, const CommandLine& line) {
   }
   if (::geteuid() == 0) config.mount.allow_other = true;
   if (config.session.debug && !config.mount.foreground) {
-    throw StartError(ExitStatus::kUsage,
-                     "-o debug: a daemon has no stderr to trace to, add -f or use trace=FILE");
+    const std::string why =
+        "-o debug: a daemon has no stderr to trace to, add -f or use trace=FILE";
+    if (unknown_words(line) == OptionTable::Unknown::kRefuse)
+      throw StartError(ExitStatus::kUsage, why);
+    config.session.debug = false;
+    if (config.session.trace.empty()) config.warnings.push_back(why);
   }
 }
 

@@ -25,6 +25,8 @@ class Configuration {
   session::Settings session;
   ops::Settings ops;
   OptionTable table;
+  /// Wishes that are not met, one line each.
+  std::vector<std::string> warnings;
 };
 
 /// Takes options, then operands: the last is the mount point unless mountpoint= named one, the

@@ -147,8 +147,9 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
 
 void ControlClient::failed(int error) const {
   if (error == ENOENT || error == EOPNOTSUPP)
-    throw StartError(ExitStatus::kSystem, "the pool at " + mount_point_ +
-                                              " has no control file: another boughfs serves it");
+    throw StartError(ExitStatus::kSystem,
+                     "the pool at " + mount_point_ +
+                         " has no control file of boughfs: another program serves it");
   if (error == EACCES)
     throw StartError(
         ExitStatus::kSystem,

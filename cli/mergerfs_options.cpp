@@ -39,25 +39,49 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "umask",
 });
 
-constexpr auto kAlways = std::to_array<std::string_view>({
-    "export-support",
-    "kernel-permissions-check",
-});
-
 constexpr auto kNothing = std::to_array<std::string_view>({
+    "ac-attr-timeout",
     "atomic-o-trunc",
     "big-writes",
+    "blkdev",
+    "blksize",
     "cache.open",
+    "clone-fd",
     "gid-cache.expire-timeout",
     "gid-cache.remove-timeout",
     "hard-remove",
+    "intr",
+    "intr-signal",
+    "large-read",
+    "max-idle-threads",
+    "no-remote-flock",
+    "no-remote-lock",
+    "no-remote-posix-lock",
     "no-splice-move",
     "no-splice-read",
     "no-splice-write",
+    "readdir-ino",
     "splice-move",
     "splice-read",
     "splice-write",
     "use-ino",
+});
+
+constexpr auto kOld = std::to_array<OldOption>({
+    {"allow-root", {}, {}, "root is let in only where all are, by allow-other"},
+    {"auto-unmount", {}, {}, "where the server was killed, the next mount clears the place"},
+    {"max-readahead", {}, {}, "readahead says how far the kernel reads ahead"},
+    {"max-write", {}, {}, "fuse-msg-size says how much one request carries"},
+    {"setuid", {}, {}, "who calls mount serves the pool, no other user"},
+    {"srcmounts", {}, {}, "branches= names the branches"},
+    {"sync-read", "async-read", "false", {}},
+});
+
+constexpr auto kOnlyWishes = std::to_array<std::string_view>({
+    "export-support",
+    "kernel-permissions-check",
+    "max-read",
+    "subtype",
 });
 
 template <class Names>
@@ -71,12 +95,26 @@ std::string_view about_mergerfs_option(std::string_view key) {
   const std::string name = canonical_key(key);
   if (among(kMissing, name))
     return "an option of mergerfs that boughfs does not have yet";
-  if (among(kAlways, name)) return "an option of mergerfs; here it is always so";
   return {};
 }
 
 bool means_nothing(std::string_view key) {
   return among(kNothing, canonical_key(key));
+}
+
+const OldOption* old_option(std::string_view key) {
+  const std::string name = canonical_key(key);
+  const auto* const found = std::find_if(kOld.begin(), kOld.end(),
+                                         [&](const OldOption& each) { return each.name == name; });
+  return found == kOld.end() ? nullptr : found;
+}
+
+std::span<const OldOption> old_options() {
+  return kOld;
+}
+
+bool may_keep_default(std::string_view row) {
+  return among(kOnlyWishes, row);
 }
 
 }  // namespace bough::cli

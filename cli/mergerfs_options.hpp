@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string_view>
 
 namespace bough::cli {
@@ -12,5 +13,22 @@ namespace bough::cli {
 /// Options of libfuse and of older versions that mergerfs takes, whatever their value, and does
 /// nothing with: fstab lines are full of them. They mean as much here.
 [[nodiscard]] bool means_nothing(std::string_view key);
+
+/// An option of libfuse, or of an older mergerfs, by which a user wanted something.
+struct OldOption {
+  std::string_view name;
+  /// The row that is set to `value` in its place; empty: nothing is.
+  std::string_view row;
+  std::string_view value;
+  /// What its user does not get, as a sentence without a full stop; empty: nothing is lost.
+  std::string_view loss;
+};
+/// Null: `key` is none ('_' and '-' alike).
+[[nodiscard]] const OldOption* old_option(std::string_view key);
+[[nodiscard]] std::span<const OldOption> old_options();
+
+/// Rows that may keep their default where a migrated machine asks for something else: no file is
+/// placed, shown or kept differently for it.
+[[nodiscard]] bool may_keep_default(std::string_view row);
 
 }  // namespace bough::cli

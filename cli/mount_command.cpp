@@ -48,7 +48,11 @@ ExitStatus mount_command(int argc, char* const argv[]) {
   check_mountpoint(config.mount.mountpoint, branches);
   if (!config.session.trace.empty())
     check_trace_file(config.session.trace, config.mount.mountpoint, branches);
-  if (line.fake) return ExitStatus::kOk;
+  if (line.fake) {
+    for (const std::string& warning : config.warnings)
+      std::fprintf(stderr, "boughfs: warning: %s\n", warning.c_str());
+    return ExitStatus::kOk;
+  }
   if (config.mount.foreground) {
     return serve(
         config, [] { return true; }, ReportTo::kStderr);

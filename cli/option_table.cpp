@@ -7,6 +7,7 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/mergerfs_options.hpp"
+#include "proto/size_text.hpp"
 
 namespace bough::cli {
 namespace {
@@ -41,16 +42,35 @@ std::string spelling(const OptionWord& word) {
   return whole.size() <= kMost ? whole : whole.substr(0, kMost) + "...";
 }
 
-void apply_row(const Setting& row, const OptionWord& word) {
-  if (!word.value && row.bare.empty()) {
-    throw StartError(ExitStatus::kUsage, "-o " + word.key + ": " + row.name +
-                                             " wants a value: " + row.name + "=" + row.form);
-  }
+/// Empty, or what is wrong with the option.
+std::string apply_row(const Setting& row, const OptionWord& word) {
+  if (!word.value && row.bare.empty())
+    return "-o " + word.key + ": " + row.name + " wants a value: " + row.name + "=" + row.form;
   const std::string complaint = row.set(word.value ? *word.value : row.bare);
-  if (!complaint.empty()) {
-    throw StartError(ExitStatus::kUsage,
-                     "-o " + spelling(word) + ": " + row.name + " " + complaint);
-  }
+  if (complaint.empty()) return {};
+  return "-o " + spelling(word) + ": " + row.name + " " + complaint;
+}
+
+/// The readings of `value` that mergerfs, which stops at the first letter that it does not know,
+/// would take: `20GB` is 20G there, and 20G the number that it stands for.
+std::vector<std::string> readings_of(std::string_view value) {
+  const std::size_t digits = std::min(value.find_first_not_of("0123456789"), value.size());
+  if (digits == 0 || digits == value.size()) return {};
+  std::vector<std::string> readings;
+  const std::string with_unit(value.substr(0, digits + 1));
+  if (const auto bytes = proto::parse_size(with_unit))
+    readings = {with_unit, std::to_string(*bytes)};
+  readings.emplace_back(value.substr(0, digits));
+  return readings;
+}
+
+/// Takes what mergerfs would have taken of a value that the row refused. Empty: nothing; else what
+/// became of it.
+std::string apply_leniently(const Setting& row, const OptionWord& word) {
+  for (const std::string& reading : readings_of(word.value.value_or(std::string())))
+    if (row.set(reading).empty()) return "taken as " + row.name + "=" + reading;
+  if (may_keep_default(row.name)) return "passed over";
+  return {};
 }
 
 }  // namespace
@@ -63,6 +83,7 @@ OptionTable::OptionTable(std::vector<Setting> rows) : rows_(std::move(rows)) {
     keys.push_back(row.name);
     keys.insert(keys.end(), row.aliases.begin(), row.aliases.end());
   }
+  for (const OldOption& old : old_options()) keys.push_back(old.name);
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
   if (twice != keys.end()) {
@@ -90,31 +111,55 @@ std::string_view OptionTable::nearest(std::string_view key) const {
   return nearest_key(key, candidates);
 }
 
-void OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
-                        Unknown unknown) const {
-  for (const OptionWord& word : words) {
-    if (take_mount_word(word.key, word.value ? &*word.value : nullptr, mount)) continue;
-    if (means_nothing(word.key)) continue;
-    if (const Setting* row = find(word.key)) {
-      apply_row(*row, word);
-      continue;
-    }
-    if (word.key == "remount") {
-      throw StartError(
-          ExitStatus::kUsage,
-          "-o remount: a pool cannot be remounted: change it with boughfs ctl, or unmount it "
-          "and mount it again");
-    }
-    if (unknown == Unknown::kIgnore) continue;
-    if (const std::string_view known = about_mergerfs_option(word.key); !known.empty())
-      throw StartError(ExitStatus::kUsage,
-                       "-o " + spelling(word) + ": " + std::string(known) + ": leave it out");
-    const std::string_view hint = nearest(word.key);
-    throw StartError(ExitStatus::kUsage,
-                     "-o " + spelling(word) + ": there is no option '" + word.key + "'" +
-                         (hint.empty() ? "" : ", did you mean '" + std::string(hint) + "'?") +
-                         (hint.empty() ? "; " : " ") + "boughfs --help lists all");
+std::string OptionTable::about_unknown(const OptionWord& word, Unknown unknown) const {
+  const std::string option = "-o " + spelling(word) + ": ";
+  const bool refused = unknown == Unknown::kRefuse;
+  if (const std::string_view known = about_mergerfs_option(word.key); !known.empty())
+    return option + std::string(known) + (refused ? ": leave it out" : ": passed over");
+  const std::string_view hint = nearest(word.key);
+  return option + "there is no option '" + word.key + "'" +
+         (hint.empty() ? "" : ", did you mean '" + std::string(hint) + "'?") +
+         (hint.empty() ? "; " : " ") + (refused ? "boughfs --help lists all" : "passed over");
+}
+
+std::string OptionTable::apply_known(const Setting& row, const OptionWord& word, Unknown unknown) {
+  const std::string complaint = apply_row(row, word);
+  if (complaint.empty()) return {};
+  const std::string taken = unknown == Unknown::kWarn ? apply_leniently(row, word) : std::string();
+  if (taken.empty()) throw StartError(ExitStatus::kUsage, complaint);
+  return complaint + ": " + taken;
+}
+
+std::string OptionTable::apply_word(const OptionWord& word, MountWords& mount,
+                                    Unknown unknown) const {
+  if (take_mount_word(word.key, word.value ? &*word.value : nullptr, mount)) return {};
+  if (means_nothing(word.key)) return {};
+  const OldOption* const old = old_option(word.key);
+  if (old != nullptr && old->row.empty())
+    return "-o " + spelling(word) + ": means nothing here: " + std::string(old->loss);
+  if (const Setting* const row = find(old != nullptr ? old->row : word.key)) {
+    if (old == nullptr) return apply_known(*row, word, unknown);
+    return apply_known(*row, {word.key, std::string(old->value)}, unknown);
   }
+  if (word.key == "remount") {
+    throw StartError(
+        ExitStatus::kUsage,
+        "-o remount: a pool cannot be remounted: change it with boughfs ctl, or unmount it "
+        "and mount it again");
+  }
+  if (unknown == Unknown::kIgnore) return {};
+  std::string about = about_unknown(word, unknown);
+  if (unknown == Unknown::kRefuse) throw StartError(ExitStatus::kUsage, about);
+  return about;
+}
+
+std::vector<std::string> OptionTable::apply(std::span<const OptionWord> words, MountWords& mount,
+                                            Unknown unknown) const {
+  std::vector<std::string> warnings;
+  for (const OptionWord& word : words)
+    if (std::string warning = apply_word(word, mount, unknown); !warning.empty())
+      warnings.push_back(std::move(warning));
+  return warnings;
 }
 
 std::string_view nearest_key(std::string_view key, std::span<const std::string_view> candidates) {

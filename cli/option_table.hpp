@@ -24,13 +24,21 @@ class OptionTable {
   /// The known key or word that is spelt most like `key`; empty if none comes near.
   [[nodiscard]] std::string_view nearest(std::string_view key) const;
 
-  enum class Unknown { kRefuse, kIgnore };
+  /// kWarn is for machines that have to boot: what mergerfs passes over is, with a warning, and of
+  /// a number with something behind it the number is taken, as mergerfs does.
+  enum class Unknown { kRefuse, kIgnore, kWarn };
   /// Applies the words from left to right: rows through their set(), generic words into `mount`.
-  /// Throws StartError at the first that is unknown, lacks its value or has a bad one; those before
-  /// it have taken effect.
-  void apply(std::span<const OptionWord> words, MountWords& mount, Unknown unknown) const;
+  /// Returns one line for each wish that is not met. Throws StartError at the first word that is
+  /// unknown, lacks its value or has a bad one; those before it have taken effect.
+  std::vector<std::string> apply(std::span<const OptionWord> words, MountWords& mount,
+                                 Unknown unknown) const;
+  /// The same for one word; empty: there is nothing to tell.
+  std::string apply_word(const OptionWord& word, MountWords& mount, Unknown unknown) const;
 
  private:
+  [[nodiscard]] std::string about_unknown(const OptionWord& word, Unknown unknown) const;
+  [[nodiscard]] static std::string apply_known(const proto::Setting& row, const OptionWord& word,
+                                               Unknown unknown);
   std::vector<proto::Setting> rows_;
 };
 

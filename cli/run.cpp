@@ -29,7 +29,7 @@ ExitStatus complain(const std::exception& reason, ExitStatus status) {
 }
 
 ExitStatus choose(int argc, char* argv[]) {
-  if (argc > 1 && !is_mount_helper_name(argv[0])) {
+  if (argc > 1 && !is_mount_helper_name(argv[0]) && !is_mergerfs_name(argv[0])) {
     for (const Subcommand& each : kSubcommands) {
       if (each.name == argv[1]) return each.run(argc - 1, argv + 1);
     }

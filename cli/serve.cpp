@@ -31,6 +31,7 @@ session::MountOptions mount_options(const Configuration& config) {
   session::MountOptions options;
   options.target = config.mount.mountpoint;
   options.source = config.mount.fsname;
+  options.subtype = config.mount.subtype;
   options.flags = config.words.flags;
   options.allow_other = config.mount.allow_other;
   options.max_read = config.mount.max_read;
@@ -102,6 +103,7 @@ ExitStatus status_of(session::StopReason reason) {
 ExitStatus serve(Configuration& config, const Announce& announce, ReportTo report_to) {
   session::prepare_process();
   block_signals();
+  for (const std::string& line : config.warnings) complain("warning: " + line, report_to);
   std::unique_ptr<session::Trace> trace = session::Trace::open(
       config.session, [report_to](const std::string& line) { complain(line, report_to); });
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();

@@ -1,5 +1,6 @@
 #include "cli/settings.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
 #include <string_view>
@@ -12,7 +13,6 @@ namespace {
 using proto::Setting;
 
 constexpr const char* kMountGroup = "Mount";
-constexpr const char* kSubtype = "boughfs";
 constexpr std::uint32_t kLeastRead = 4096;
 
 Setting text_row(std::string name, std::string form, std::string help, std::string& field) {
@@ -87,32 +87,37 @@ Setting fsname_row(std::string& field) {
 }
 
 // The type of the mount is what finds pools again (boughfs status, findmnt -t fuse.boughfs).
-Setting subtype_row() {
+Setting subtype_row(std::string& field) {
   Setting row;
   row.name = "subtype";
   row.group = kMountGroup;
-  row.form = "boughfs";
-  row.fallback = kSubtype;
-  row.help = "accepted with this value only: the type of a pool is fuse.boughfs";
-  row.set = [](std::string_view value) -> std::string {
-    return value == kSubtype ? "" : "is always boughfs: leave it out, or use fsname=NAME";
+  row.form = "boughfs|mergerfs";
+  row.fallback = field;
+  row.help =
+      "the pool is of the type fuse.boughfs, or of fuse.mergerfs, by which tools for mergerfs find "
+      "their pools";
+  row.set = [&field](std::string_view value) -> std::string {
+    const auto& known = session::kMountSubtypes;
+    if (std::find(known.begin(), known.end(), value) == known.end())
+      return "is boughfs or mergerfs: leave it out, or use fsname=NAME";
+    field = value;
+    return {};
   };
-  row.get = [] { return kSubtype; };
+  row.get = [&field] { return field; };
   return row;
 }
 
-// Without the kernel's permission check a daemon that runs as root would let everybody do
-// everything.
-Setting default_permissions_row() {
+/// What cannot be had otherwise.
+Setting always_row(std::string name, std::string help) {
   Setting row;
-  row.name = "default-permissions";
+  row.name = std::move(name);
   row.group = kMountGroup;
   row.form = "true";
   row.fallback = "true";
   row.bare = "true";
-  row.help = "the kernel checks permissions; cannot be turned off";
+  row.help = std::move(help);
   row.set = [](std::string_view value) -> std::string {
-    return value == "true" ? "" : "cannot be turned off: leave it out";
+    return proto::parse_bool(value).value_or(false) ? "" : "cannot be turned off: leave it out";
   };
   row.get = [] { return "true"; };
   return row;
@@ -127,11 +132,16 @@ std::vector<Setting> settings_table(Settings& settings) {
                           settings.mountpoint));
   rows.back().aliases = {"mount"};
   rows.push_back(fsname_row(settings.fsname));
-  rows.push_back(subtype_row());
+  rows.push_back(subtype_row(settings.subtype));
   rows.push_back(switch_row("allow-other",
                             "other users may enter; always so for a pool that root mounts",
                             settings.allow_other));
-  rows.push_back(default_permissions_row());
+  // Without the kernel's check a daemon that runs as root would let everybody do everything.
+  rows.push_back(always_row("kernel-permissions-check",
+                            "the kernel checks permissions; cannot be turned off"));
+  rows.back().aliases = {"default-permissions"};
+  rows.push_back(
+      always_row("export-support", "NFS finds files again by their handles; cannot be turned off"));
   rows.push_back(max_read_row(settings.max_read));
   rows.push_back(switch_row("foreground", "stay in the foreground, as -f", settings.foreground));
   return rows;

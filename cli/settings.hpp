@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "proto/setting.hpp"
+#include "session/mount.hpp"
 
 namespace bough::cli {
 
@@ -14,6 +15,8 @@ struct Settings {
   std::string mountpoint;
   /// Empty: made from the branches.
   std::string fsname;
+  /// One of session::kMountSubtypes.
+  std::string subtype{session::kMountSubtypes.front()};
   bool allow_other = false;
   std::uint32_t max_read = 0;
   bool foreground = false;

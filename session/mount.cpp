@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -33,8 +34,10 @@ namespace {
 
 constexpr const char* kDevice = "/dev/fuse";
 
-std::string type_name() {
-  return std::string("fuse.") + kMountSubtype;
+constexpr std::string_view kFuse = "fuse.";
+
+std::string type_of(const MountOptions& options) {
+  return std::string(kFuse) + options.subtype;
 }
 
 /// Whether mount(2) may be asked: root, root of a user namespace, or anybody who was given the
@@ -80,7 +83,7 @@ std::string resolve_by_parent(std::string path) {
 void clear_dead_mount(const std::string& target) {
   const std::string path = resolve_by_parent(target);
   const auto entry = path.empty() ? std::nullopt : mount_at(path);
-  if (!entry || entry->type != type_name())
+  if (!entry || !is_pool_type(entry->type))
     throw MountError("mount point " + target + " holds a dead mount of type " +
                      (entry ? entry->type : "unknown") + ": unmount it first (umount -l " + target +
                      ')');
@@ -95,7 +98,7 @@ void clear_dead_mount(const std::string& target) {
 /// from the kernel's cache, statfs(2) never does.
 bool dead_pool_at(const std::string& path) {
   const auto entry = mount_at(path);
-  if (!entry || entry->type != type_name()) return false;
+  if (!entry || !is_pool_type(entry->type)) return false;
   struct statfs ignored {};
   if (::statfs(path.c_str(), &ignored) != 0 && (errno == ENOTCONN || errno == ECONNABORTED))
     return true;
@@ -187,7 +190,7 @@ Fd mount_by_syscall(const MountOptions& options, const std::string& target) {
   const std::string data = "fd=" + std::to_string(device.get()) +
                            ",rootmode=40000,user_id=" + std::to_string(::getuid()) +
                            ",group_id=" + std::to_string(::getgid()) + kernel_options(options);
-  if (::mount(options.source.c_str(), target.c_str(), type_name().c_str(), options.flags,
+  if (::mount(options.source.c_str(), target.c_str(), type_of(options).c_str(), options.flags,
               data.c_str()) == 0)
     return device;
   const int error = errno;
@@ -224,7 +227,7 @@ std::string helper_options(const MountOptions& options) {
       {MS_SYNCHRONOUS, "sync"},
       {MS_DIRSYNC, "dirsync"},
   }};
-  std::string text = "fsname=" + escape(options.source) + ",subtype=" + escape(kMountSubtype);
+  std::string text = "fsname=" + escape(options.source) + ",subtype=" + escape(options.subtype);
   for (const auto& [flag, name] : names)
     if ((options.flags & flag) != 0) text += std::string(",") + name;
   return text + kernel_options(options);
@@ -278,12 +281,18 @@ std::optional<dev_t> connection_number(int device) {
 
 }  // namespace
 
+bool is_pool_type(std::string_view type) noexcept {
+  if (!type.starts_with(kFuse)) return false;
+  type.remove_prefix(kFuse.size());
+  return std::find(kMountSubtypes.begin(), kMountSubtypes.end(), type) != kMountSubtypes.end();
+}
+
 Mount Mount::attach(const MountOptions& options) {
   if (const auto fd = given_descriptor(options.target)) {
     if (::fcntl(*fd, F_SETFD, FD_CLOEXEC) != 0)
       throw MountError(options.target +
                        " is no open descriptor: it has to be a mounted FUSE device");
-    Mount mount(Fd(*fd), options.target, How::kNothing);
+    Mount mount(Fd(*fd), options.target, type_of(options), How::kNothing);
     mount.device_number_ = connection_number(*fd);
     return mount;
   }
@@ -293,7 +302,8 @@ Mount Mount::attach(const MountOptions& options) {
   const bool direct = may_mount();
   Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);
   const auto entry = mount_at(target);
-  Mount mount(std::move(device), std::move(target), direct ? How::kSyscall : How::kHelper);
+  Mount mount(std::move(device), std::move(target), type_of(options),
+              direct ? How::kSyscall : How::kHelper);
   if (entry) {
     mount.id_ = entry->id;
     mount.device_number_ = entry->device;
@@ -310,7 +320,7 @@ bool Mount::in_place() const {
   // now.
   if (gone && !was_aborted(device_.get())) return false;
   const auto now = mount_at(target_);
-  return now && now->type == type_name() && now->id == id_;
+  return now && now->type == type_ && now->id == id_;
 }
 
 void Mount::unmount() noexcept try {

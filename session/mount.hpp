@@ -3,10 +3,12 @@
 #include <sys/mount.h>
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "session/fd.hpp"
@@ -19,14 +21,19 @@ class MountError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// "fuse." plus this is the type that /proc/self/mountinfo shows for a pool.
-inline constexpr const char* kMountSubtype = "boughfs";
+/// "fuse." plus one of these is the type that /proc/self/mountinfo shows for a pool: our own, and
+/// that of mergerfs, by which tools made for it find their pools.
+inline constexpr std::array<std::string_view, 2> kMountSubtypes{"boughfs", "mergerfs"};
+/// Whether a mount of that type may be a pool of ours.
+[[nodiscard]] bool is_pool_type(std::string_view type) noexcept;
 
 struct MountOptions {
   /// A directory, or "/dev/fd/N": descriptor N is a FUSE device that somebody has already mounted.
   std::string target;
   /// What the mount table names as the source; any bytes.
   std::string source = "boughfs";
+  /// One of kMountSubtypes.
+  std::string subtype{kMountSubtypes.front()};
   /// MS_* flags of mount(2): MS_RDONLY, MS_NOEXEC, MS_NOATIME, MS_SYNCHRONOUS, MS_DIRSYNC, …
   unsigned long flags = MS_NOSUID | MS_NODEV;
   bool allow_other = false;
@@ -79,14 +86,15 @@ class Mount {
 
  private:
   enum class How : unsigned char { kNothing, kSyscall, kHelper };
-  Mount(Fd device, std::string target, How how) noexcept
-      : device_(std::move(device)), target_(std::move(target)), how_(how) {}
+  Mount(Fd device, std::string target, std::string type, How how) noexcept
+      : device_(std::move(device)), target_(std::move(target)), type_(std::move(type)), how_(how) {}
 
   /// Whether the mount is still where it was made, with nothing mounted over it.
   [[nodiscard]] bool in_place() const;
 
   Fd device_;
   std::string target_;
+  std::string type_;
   /// Of the mount table; numbers are used again.
   std::string id_;
   std::optional<std::uint64_t> unique_id_;

@@ -78,6 +78,18 @@ TEST_CASE("mount(8) calls its helpers with flags of its own") {
   CHECK(line.options == Words{{"rw", std::nullopt}, {"nofail", std::nullopt}});
   CHECK(read({"mount.fuse.boughfs", "/x", "/y"}).as_mount_helper);
   CHECK_FALSE(read({"/opt/mount.d/boughfs", "/x", "/y"}).as_mount_helper);
+  CHECK_FALSE(read({"/sbin/mount.boughfs", "/x", "/y"}).as_mergerfs);
+  CHECK_FALSE(read({"/opt/mergerfs/boughfs", "/x", "/y"}).as_mergerfs);
+  for (const char* name :
+       {"mergerfs", "/usr/bin/mergerfs", "/sbin/mount.mergerfs", "mount.fuse.mergerfs"}) {
+    const CommandLine as_mergerfs = read({name, "/x", "/y"});
+    CHECK(as_mergerfs.as_mergerfs);
+    CHECK(as_mergerfs.as_mount_helper ==
+          (std::string_view(name).find("mount.") != std::string_view::npos));
+  }
+  const CommandLine debug = read({"mergerfs", "-d", "/x", "/y"});
+  CHECK(debug.options == Words{{"debug", "true"}});
+  CHECK_FALSE(debug.foreground);
 }
 
 TEST_CASE("unknown flags and missing arguments are named") {

@@ -5,6 +5,7 @@ Runs as root in a mount namespace of its own, so that nothing that goes wrong he
 status 77: it cannot run here (a failure where CI=true).
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -275,17 +276,94 @@ class Mounted(Case):
         done = self.run_boughfs(self.a, self.pool, "-f", program=helper)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIsNone(self.mounted())
-        self.check_refused(1, ["not-our-option"], self.a, self.pool, "-o", "not-our-option", program=helper)
+        self.check_warned("minfrespace=1", "did you mean 'minfreespace'? passed over", program=helper)
+        self.check_refused(1, ["category.create=wrong"], self.a, self.pool, "-o", "category.create=wrong",
+                           program=helper)
+
+    def check_warned(self, option, warning, program):
+        """The pool is mounted, after one line that names the option."""
+        done = self.run_boughfs(self.a, self.pool, "-o", option, program=program)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith(f"boughfs: warning: -o {option}: "), done.stderr)
+        self.assertIn(warning, done.stderr)
+        self.assertIsNotNone(self.mounted())
+        self.unmount()
+
+    def key(self, name):
+        return os.getxattr(self.pool / ".mergerfs", f"user.mergerfs.{name}").decode()
+
+    def test_as_mergerfs(self):
+        program = self.top / "mergerfs"
+        program.symlink_to(BOUGHFS)
+        self.check_warned("cache_files=full", "did you mean 'cache.files'? passed over", program=program)
+        # A subcommand's name is a branch's.
+        (self.top / "status").mkdir()
+        self.check_mounts("status", "pool", program=program, cwd=self.top)
+        self.assertEqual(self.mounted()[1], "fuse.mergerfs")
+        self.assertEqual(self.key("cache.files"), "off")
+        done = self.run_boughfs("status", self.pool)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.run_boughfs("ctl", self.pool, "get", "subtype").stdout, "mergerfs\n")
+        # A second pool does not hide the first, and a dead one is cleared, whatever its type.
+        done = self.run_boughfs(self.b, self.pool)
+        self.assertEqual((done.returncode, done.stderr.count("has a pool already")), (32, 1))
+        for server in servers() - self.before:
+            os.kill(server, signal.SIGKILL)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+        self.check_mounts("-o", "subtype=boughfs", self.a, self.pool, program=program)
+        self.assertEqual(self.mounted()[1], "fuse.boughfs")
+        self.unmount()
+        self.check_mounts("-o", "subtype=mergerfs", self.a, self.pool)
+        self.assertEqual(self.mounted()[1], "fuse.mergerfs")
+        self.assertEqual(self.key("cache.files"), "auto")
+
+    @contextlib.contextmanager
+    def installed(self, directory, *names):
+        """Links of these names in /sbin or /usr/bin, as an overlay."""
+        links = self.top / f"links{directory.replace('/', '-')}"
+        links.mkdir()
+        for name in names:
+            (links / name).symlink_to(BOUGHFS)
+        below = os.path.realpath(directory)
+        overlay = ["mount", "-t", "overlay", "-o", f"lowerdir={links}:{below}", "overlay", below]
+        if subprocess.run(overlay, check=False).returncode != 0:
+            raise AssertionError(f"an overlay of {directory} is needed to put a link there")
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", below], check=True)  # umount itself lies there
+
+    def test_lines_of_fstab_for_mergerfs(self):
+        """mount(8) asks mount.mergerfs, or by way of mount.fuse the program mergerfs."""
+        fstab = self.top / "fstab"
+        options = "defaults,nofail,allow_other,use_ino,category.create=mfs,minfreespace=1GB,typo=1"
+        for kind in ("mergerfs", "fuse.mergerfs"):
+            with self.subTest(kind=kind), self.installed("/sbin", "mount.mergerfs"), \
+                    self.installed("/usr/bin", "mergerfs"):
+                fstab.write_text(f"{self.a}:{self.b} {self.pool} {kind} {options} 0 0\n", encoding="utf-8")
+                done = subprocess.run(["mount", "-T", fstab, self.pool], check=False, text=True,
+                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr.count("warning: "), 2, done.stderr)
+                self.assertIn("minfreespace=1G\n", done.stderr)
+                self.assertIn("'typo'", done.stderr)
+                flags, shown, source, _ = self.mounted()
+                self.assertEqual((shown, source), ("fuse.mergerfs", f"{self.a}:{self.b}"))
+                self.assertNotIn("nosuid", flags.split(","))
+                self.assertNotIn("nodev", flags.split(","))
+                self.assertEqual(self.key("category.create"), "mfs")
+                self.assertEqual(self.key("minfreespace"), "1G")
+                # What mount -a does: the line is mounted already.
+                done = subprocess.run(["mount", "-a", "-T", fstab], check=False, text=True,
+                                      stderr=subprocess.PIPE)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.unmount()
+            shutil.rmtree(self.top / "links-sbin")
+            shutil.rmtree(self.top / "links-usr-bin")
 
     def test_line_of_fstab(self):
-        sbin = self.top / "sbin"
-        sbin.mkdir()
-        (sbin / "mount.boughfs").symlink_to(BOUGHFS)
-        below = os.path.realpath("/sbin")
-        overlay = ["mount", "-t", "overlay", "-o", f"lowerdir={sbin}:{below}", "overlay", below]
-        if subprocess.run(overlay, check=False).returncode != 0:
-            raise AssertionError("an overlay of /sbin is needed to put a mount helper there")
-        try:
+        with self.installed("/sbin", "mount.boughfs", "mount.fuse.boughfs"):
             fstab = self.top / "fstab"
             fstab.write_text(f"{self.a}:{self.b} {self.pool} boughfs defaults,nofail,noatime,_netdev,"
                              "minfreespace=1M,x-systemd.mount-timeout=10s 0 0\n", encoding="utf-8")
@@ -295,14 +373,19 @@ class Mounted(Case):
             self.assertIn("noatime", options.split(","))
             self.assertNotIn("nosuid", options.split(","))
             self.unmount()
-            fstab.write_text(f"{self.a} {self.pool} boughfs wrong=1 0 0\n", encoding="utf-8")
+            fstab.write_text(f"{self.a} {self.pool} fuse.boughfs wrong=1 0 0\n", encoding="utf-8")
+            done = subprocess.run(["mount", "-T", fstab, self.pool], check=False, text=True,
+                                  stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("there is no option 'wrong'", done.stderr)
+            self.assertEqual(self.mounted()[1], "fuse.boughfs")
+            self.unmount()
+            fstab.write_text(f"{self.a} {self.pool} boughfs category.create=wrong 0 0\n", encoding="utf-8")
             done = subprocess.run(["mount", "-T", fstab, self.pool], check=False, text=True,
                                   stderr=subprocess.PIPE)
             self.assertEqual(done.returncode, 1)
             self.assertIn("wrong", done.stderr)
             self.assertIsNone(self.mounted())
-        finally:
-            subprocess.run(["umount", below], check=True)
 
     def test_starter_sees_the_end_of_its_pipes(self):
         # subprocess.run waits for the end of both pipes, which a daemon must not hold.

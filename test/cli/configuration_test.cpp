@@ -176,6 +176,65 @@ TEST_CASE("what is said of mergerfs' options is said of none that is there") {
   CHECK_FALSE(cli::about_mergerfs_option("log.file").empty());
 }
 
+TEST_CASE("an old name is that of no row, and stands for one") {
+  const Configuration config;
+  for (const cli::OldOption& old : cli::old_options()) {
+    CAPTURE(old.name);
+    CHECK(config.table.find(old.name) == nullptr);
+    CHECK(cli::about_mergerfs_option(old.name).empty());
+    CHECK_FALSE(cli::means_nothing(old.name));
+    CHECK(old.row.empty() != old.loss.empty());
+    if (!old.row.empty()) CHECK(config.table.find(old.row) != nullptr);
+  }
+  for (const proto::Setting& row : config.table.rows()) CHECK_FALSE(cli::means_nothing(row.name));
+}
+
+TEST_CASE("who mounts by mount(8) or as mergerfs is warned of what a command refuses") {
+  CommandLine line = command({"/a", "/pool"}, "minfrespace=1G,debug");
+  {
+    Configuration config;
+    CHECK_THROWS_AS(cli::configure(config, line), StartError);
+  }
+  for (bool CommandLine::*lenient : {&CommandLine::as_mount_helper, &CommandLine::as_mergerfs}) {
+    CommandLine taken = line;
+    taken.*lenient = true;
+    Configuration config;
+    cli::configure(config, taken);
+    REQUIRE(config.warnings.size() == 2);
+    CHECK(config.warnings[0].find("minfreespace") != std::string::npos);
+    CHECK(config.warnings[1].find("trace=FILE") != std::string::npos);
+    CHECK_FALSE(config.session.debug);
+    taken.sloppy = true;
+    Configuration silent;
+    cli::configure(silent, command({"/a", "/pool"}, ""));
+    CHECK(silent.warnings.empty());
+  }
+}
+
+TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
+  CommandLine line = command({"/a", "/pool"});
+  line.as_mergerfs = true;
+  Configuration config;
+  cli::configure(config, line);
+  const auto shown = [](const Configuration& of, const char* key) {
+    return of.table.find(key)->get();
+  };
+  CHECK(config.mount.subtype == "mergerfs");
+  CHECK(shown(config, "minfreespace") == "4294967295");
+  CHECK(shown(config, "cache.files") == "off");
+  CHECK(shown(config, "cache.statfs") == "0");
+  CHECK(shown(config, "passthrough.io") == "off");
+  CHECK(shown(config, "flush-on-close") == "opened-for-write");
+  Configuration other;
+  line.options = cli::split_options("cache.files=full,subtype=boughfs");
+  cli::configure(other, line);
+  CHECK(other.mount.subtype == "boughfs");
+  CHECK(shown(other, "cache.files") == "full");
+  const Configuration own;
+  CHECK(own.mount.subtype == "boughfs");
+  CHECK(shown(own, "cache.files") == "auto");
+}
+
 TEST_CASE("a malformed branch list is refused in one line") {
   Configuration config;
   cli::configure(config, command({"/a=SOMETHING", "/pool"}));

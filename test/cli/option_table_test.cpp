@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 
+#include "cli/configuration.hpp"
 #include "cli/exit_status.hpp"
 
 using namespace bough;
@@ -48,8 +49,9 @@ struct Fixture {
     all[0].aliases = {"minfreespace"};
     return all;
   }
-  void apply(std::string_view text, OptionTable::Unknown unknown = OptionTable::Unknown::kRefuse) {
-    table.apply(split_options(text), words, unknown);
+  std::vector<std::string> apply(std::string_view text,
+                                 OptionTable::Unknown unknown = OptionTable::Unknown::kRefuse) {
+    return table.apply(split_options(text), words, unknown);
   }
   std::string complaint(std::string_view text) {
     try {
@@ -112,8 +114,6 @@ TEST_CASE_FIXTURE(Fixture, "an option of mergerfs that is not there is told from
   for (const char* nothing : {"use_ino", "hard_remove", "splice_move=true", "no_splice_read",
                               "big_writes", "atomic_o_trunc", "gid-cache.expire-timeout=60"})
     CHECK(complaint(nothing).empty());
-  CHECK(complaint("export-support=true") ==
-        "-o export-support=true: an option of mergerfs; here it is always so: leave it out");
 }
 
 TEST_CASE_FIXTURE(Fixture, "one letter is like no name") {
@@ -131,6 +131,96 @@ TEST_CASE_FIXTURE(Fixture, "a sloppy mount passes over unknown keys, but not ove
   apply("wrong,minfreespace=7G", OptionTable::Unknown::kIgnore);
   CHECK(values.size == "7G");
   CHECK_THROWS_AS(apply("link-cow=bad", OptionTable::Unknown::kIgnore), StartError);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a machine that has to boot is warned of an unknown key") {
+  using Lines = std::vector<std::string>;
+  const auto warn = OptionTable::Unknown::kWarn;
+  CHECK(apply("minfrespace=1,minfreespace=7G,moveonenospc=true,wrong", warn) ==
+        Lines{"-o minfrespace=1: there is no option 'minfrespace', did you mean 'minfreespace'? "
+              "passed over",
+              "-o moveonenospc=true: an option of mergerfs that boughfs does not have yet: passed "
+              "over",
+              "-o wrong: there is no option 'wrong'; passed over"});
+  CHECK(values.size == "7G");
+  CHECK_THROWS_AS(apply("link-cow=bad", warn), StartError);
+  CHECK_THROWS_AS(apply("minfreespace", warn), StartError);
+  CHECK_THROWS_AS(apply("remount", warn), StartError);
+}
+
+TEST_CASE("of a number with something behind it a machine that has to boot takes the number") {
+  // What mergerfs takes `spelt` for.
+  struct Reading {
+    const char* spelt;
+    const char* taken;
+  };
+  for (const auto& [spelt, taken] :
+       {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"}, Reading{"5Kfoo", "5K"},
+        Reading{"12345 bytes", "12345"}, Reading{"0x10", "0"}}) {
+    CAPTURE(spelt);
+    cli::Configuration config;
+    const std::string option = std::string("minfreespace=") + spelt;
+    const auto words = split_options(option);
+    CHECK_THROWS_AS(config.table.apply(words, config.words, OptionTable::Unknown::kRefuse),
+                    StartError);
+    const auto warnings = config.table.apply(words, config.words, OptionTable::Unknown::kWarn);
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0] == "-o " + option +
+                             ": minfreespace wants a size such as 500M or 4G, or "
+                             "auto: taken as minfreespace=" +
+                             taken);
+    CHECK(config.table.find("minfreespace")->get() == taken);
+  }
+  // A number of seconds may have a unit of bytes there.
+  cli::Configuration config;
+  CHECK(config.table
+            .apply(split_options("cache.attr=5K,cache.entry=60s"), config.words,
+                   OptionTable::Unknown::kWarn)
+            .size() == 2);
+  CHECK(config.table.find("cache.attr")->get() == "5120");
+  CHECK(config.table.find("cache.entry")->get() == "60");
+  for (const char* hopeless : {"minfreespace=", "minfreespace=-1", "minfreespace=G", "cache.attr=x",
+                               "minfreespace=99999999999999999999T", "category.create=mf"}) {
+    CAPTURE(hopeless);
+    CHECK_THROWS_AS(
+        config.table.apply(split_options(hopeless), config.words, OptionTable::Unknown::kWarn),
+        StartError);
+  }
+}
+
+TEST_CASE("old options are taken where they mean something, and else told of") {
+  cli::Configuration config;
+  const auto take = [&](std::string_view text) {
+    return config.table.apply(split_options(text), config.words, OptionTable::Unknown::kRefuse);
+  };
+  const auto shown = [&](const char* key) { return config.table.find(key)->get(); };
+  CHECK(
+      take("attr_timeout=7,entry_timeout=8,negative_timeout=9,max_background=20,sync_read,"
+           "kernel_cache,auto_cache,direct_io,use_ino,readdir_ino,nonempty,hard_remove,big_writes,"
+           "large_read,blksize=4096,intr,intr_signal=10,no_remote_lock,ac_attr_timeout=3,clone_fd,"
+           "max_idle_threads=10,default_permissions,kernel-permissions-check=yes,export-support")
+          .empty());
+  CHECK(shown("cache.attr") == "7");
+  CHECK(shown("cache.entry") == "8");
+  CHECK(shown("cache.negative-entry") == "9");
+  CHECK(shown("max-background") == "20");
+  CHECK(shown("async-read") == "false");
+  for (const char* lost : {"auto_unmount", "max_write=131072", "max_readahead=131072", "allow_root",
+                           "setuid=nobody", "srcmounts=/a"}) {
+    CAPTURE(lost);
+    const auto warnings = take(lost);
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0].starts_with(std::string("-o ") + lost + ": means nothing here: "));
+  }
+  for (const char* wish : {"subtype=films", "kernel_permissions_check=false", "export_support=0",
+                           "default_permissions=false", "max_read=1"}) {
+    CAPTURE(wish);
+    CHECK_THROWS_AS(take(wish), StartError);
+    const auto warnings =
+        config.table.apply(split_options(wish), config.words, OptionTable::Unknown::kWarn);
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0].ends_with(": passed over"));
+  }
 }
 
 TEST_CASE("no two rows may claim one key, nor a row a generic word") {
