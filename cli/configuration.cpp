@@ -18,6 +18,7 @@ std::vector<proto::Setting> compose(Configuration& config) {
   for (auto& rows : {session::settings_table(config.session), settings_table(config.mount)}) {
     all.insert(all.end(), rows.begin(), rows.end());
   }
+  all.push_back(config.config_file.row());
   return all;
 }
 
@@ -35,7 +36,9 @@ Configuration::Configuration() : table(compose(*this)) {}
 void configure(Configuration& config, const CommandLine& line) {
   config.words.flags = line.as_mount_helper ? 0UL : MS_NOSUID | MS_NODEV;
   if (line.as_mergerfs) take_mergerfs_defaults(config.table);
-  config.warnings = config.table.apply(line.options, config.words, unknown_words(line));
+  config.config_file.treat_unknown(unknown_words(line));
+  for (std::string& warning : config.table.apply(line.options, config.words, unknown_words(line)))
+    config.warnings.push_back(std::move(warning));
   if (line.foreground) config.mount.foreground = true;
 
   std::vector<std::string> branches = line.operands;

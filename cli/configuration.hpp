@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cli/command_line.hpp"
+#include "cli/config_file.hpp"
 #include "cli/mount_words.hpp"
 #include "cli/option_table.hpp"
 #include "cli/settings.hpp"
@@ -24,9 +25,10 @@ class Configuration {
   MountWords words;
   session::Settings session;
   ops::Settings ops;
-  OptionTable table;
   /// Wishes that are not met, one line each.
   std::vector<std::string> warnings;
+  ConfigFile config_file{table, words, warnings};
+  OptionTable table;
 };
 
 /// Takes options, then operands: the last is the mount point unless mountpoint= named one, the

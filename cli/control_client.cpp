@@ -135,6 +135,9 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
   if (error == EACCES || error == EPERM)
     throw StartError(ExitStatus::kSystem,
                      what + ": only root, or who mounted the pool, may set something");
+  if (row != nullptr && row->refusal)
+    throw StartError(ExitStatus::kUsage,
+                     what + ": the pool cannot read the file: " + std::strerror(error));
   if (error == EAGAIN)
     throw StartError(
         ExitStatus::kSystem,

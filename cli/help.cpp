@@ -41,7 +41,8 @@ constexpr std::string_view kUsage =
 constexpr std::string_view kStatus =
     "\n"
     "Signals\n"
-    "  SIGINT, SIGTERM                 unmount and end\n"
+    "  SIGINT, SIGTERM, SIGQUIT        unmount and end\n"
+    "  SIGHUP                          read the file of config= again\n"
     "  SIGUSR1                         print the counters: to stderr with -f, else to syslog\n"
     "\n"
     "Exit status\n"

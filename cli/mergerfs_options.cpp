@@ -13,7 +13,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "allow-idmap",
     "branches-mount-timeout",
     "branches-mount-timeout-fail",
-    "config",
     "follow-symlinks",
     "gid",
     "inodecalc",

@@ -35,8 +35,10 @@ class OptionTable {
   /// The same for one word; empty: there is nothing to tell.
   std::string apply_word(const OptionWord& word, MountWords& mount, Unknown unknown) const;
 
- private:
+  /// What is said of a word that nothing is known by.
   [[nodiscard]] std::string about_unknown(const OptionWord& word, Unknown unknown) const;
+
+ private:
   [[nodiscard]] static std::string apply_known(const proto::Setting& row, const OptionWord& word,
                                                Unknown unknown);
   std::vector<proto::Setting> rows_;

@@ -76,12 +76,16 @@ void complain(const std::string& line, ReportTo to) {
   if (to == ReportTo::kSyslog) report_to_syslog(line);
 }
 
-ops::ControlOptions control_options(const Configuration& config, ReportTo report_to) {
+ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
   ops::ControlOptions control;
   const std::string place = place_of_pool(config.mount.mountpoint);
   control.rows = control_rows(config, place);
   control.complain = [report_to](const std::string& line) { complain(line, report_to); };
   control.mounted_inside = [place] { return mounted_inside(place); };
+  control.hand_over = [&config, report_to](ops::LiveKeys keys) {
+    config.config_file.go_live(std::move(keys),
+                               [report_to](const std::string& line) { complain(line, report_to); });
+  };
   return control;
 }
 
@@ -133,7 +137,8 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
   };
   session::StopReason reason{};
   {
-    const Signals signals([&session] { session.stop(); }, [&] { give_report(session, report_to); });
+    const Signals signals([&session] { session.stop(); }, [&] { give_report(session, report_to); },
+                          [&config] { config.config_file.reload(); });
     reason = session.run(hooks);
   }
   const ExitStatus status = status_of(reason);

@@ -20,6 +20,8 @@ sigset_t taken_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGQUIT);
+  sigaddset(&set, SIGHUP);
   sigaddset(&set, SIGUSR1);
   return set;
 }
@@ -34,11 +36,12 @@ session::Fd checked(int fd, const char* what) {
 void block_signals() {
   const sigset_t set = taken_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGHUP, SIG_IGN);
+  ::signal(SIGUSR2, SIG_IGN);
 }
 
-Signals::Signals(std::function<void()> stop, std::function<void()> report)
-    : stop_(std::move(stop)), report_(std::move(report)) {
+Signals::Signals(std::function<void()> stop, std::function<void()> report,
+                 std::function<void()> reload)
+    : stop_(std::move(stop)), report_(std::move(report)), reload_(std::move(reload)) {
   const sigset_t set = taken_signals();
   signals_ = checked(::signalfd(-1, &set, SFD_CLOEXEC), "signalfd");
   end_ = checked(::eventfd(0, EFD_CLOEXEC), "eventfd");
@@ -61,6 +64,8 @@ void Signals::take() {
     if (::read(signals_.get(), &info, sizeof(info)) != sizeof(info)) continue;
     if (info.ssi_signo == SIGUSR1) {
       report_();
+    } else if (info.ssi_signo == SIGHUP) {
+      reload_();
     } else {
       stop_();
     }

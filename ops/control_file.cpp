@@ -94,27 +94,35 @@ Result<std::size_t> ControlFile::list(NodeId control, std::span<std::byte> out) 
 Result<void> ControlFile::set(std::string_view xattr, std::span<const std::byte> value,
                               std::uint32_t flags) {
   const std::string key = spelling(xattr);
-  const auto command = commands_.find(key);
-  const auto row = keys_.find(key);
-  if (command == commands_.end() && row == keys_.end()) return Errno{ENODATA};
+  if (commands_.find(key) == commands_.end() && keys_.find(key) == keys_.end())
+    return Errno{ENODATA};
   if ((flags & XATTR_CREATE) != 0) return Errno{EEXIST};
   const std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
-  const auto refuse = [&](Errno error, const std::string& why) {
-    complain_("control file: " + key + "=" + printable(text) + ": " + key + " " + why);
-    return error;
-  };
-
-  const std::lock_guard lock(setting_);
   std::string why;
-  if (command != commands_.end()) {
-    const auto done = command->second.run(why);
-    return done ? done : refuse(done.error(), why);
-  }
+  const auto done = change(key, text, why);
+  if (!done && !why.empty())
+    complain_("control file: " + key + "=" + printable(text) + ": " + key + " " + why);
+  return done;
+}
+
+Result<void> ControlFile::change(std::string_view key, std::string_view value, std::string& why) {
+  const std::lock_guard lock(setting_);
+  if (const auto command = commands_.find(key); command != commands_.end())
+    return command->second.run(why);
+  const auto row = keys_.find(key);
+  if (row == keys_.end()) return Errno{ENODATA};
   const Setting& setting = *row->second;
   if (setting.when == Setting::When::kMount) return Errno{EROFS};
-  why = setting.set(text);
-  if (!why.empty()) return refuse(Errno{EINVAL}, why);
-  return {};
+  why = setting.set(value);
+  if (why.empty()) return {};
+  const int refusal = setting.refusal ? setting.refusal() : EINVAL;
+  return Errno{refusal != 0 ? refusal : EINVAL};
+}
+
+std::optional<std::string> ControlFile::value(std::string_view key) const {
+  const auto row = keys_.find(key);
+  if (row == keys_.end()) return std::nullopt;
+  return row->second->get();
 }
 
 }  // namespace bough::ops

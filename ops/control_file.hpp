@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,14 @@
 
 namespace bough::ops {
 
+/// The options of a live pool, for who changes several: as the control file does, with its lock.
+struct LiveKeys {
+  /// `why` is the end of a sentence that begins with the key. Errors as of ControlFile::set().
+  std::function<Result<void>(std::string_view key, std::string_view value, std::string& why)> set;
+  /// Nothing: there is no such key.
+  std::function<std::optional<std::string>(std::string_view key)> get;
+};
+
 /// What the control file is told by the one who mounts, besides what the pool itself knows.
 struct ControlOptions {
   /// The option table, and what else can be read there (version, pid). A row that is `kMount` is
@@ -27,6 +36,9 @@ struct ControlOptions {
   std::function<void(const std::string&)> complain = [](const std::string&) {};
   /// Something that is mounted inside the pool, for people; empty: nothing is.
   std::function<std::string()> mounted_inside = [] { return std::string(); };
+  /// Is given the keys of the pool when it is made; they are good while it lives, and may be set
+  /// from within a row's `set`.
+  std::function<void(LiveKeys)> hand_over = [](const LiveKeys&) {};
 };
 
 /// The extended attributes of the control file: every key can be read under both prefixes, and
@@ -60,6 +72,10 @@ class ControlFile {
   /// of its own.
   [[nodiscard]] Result<void> set(std::string_view xattr, std::span<const std::byte> value,
                                  std::uint32_t flags);
+  /// The same for one that is neither told to the log nor has flags.
+  [[nodiscard]] Result<void> change(std::string_view key, std::string_view value, std::string& why);
+  /// Nothing: there is no such key.
+  [[nodiscard]] std::optional<std::string> value(std::string_view key) const;
 
  private:
   [[nodiscard]] const proto::Setting* find(std::string_view xattr) const;
@@ -70,7 +86,8 @@ class ControlFile {
   std::vector<std::string> listed_;
   std::function<void(const std::string&)> complain_;
   const proto::Time born_;
-  std::mutex setting_;
+  /// A row may set other rows.
+  std::recursive_mutex setting_;
 };
 
 }  // namespace bough::ops

@@ -138,6 +138,10 @@ class UnionFs final : public proto::Filesystem {
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {
     pool_.complain = std::move(control.complain);
+    control.hand_over({[this](std::string_view key, std::string_view value, std::string& why) {
+                         return control_.change(key, value, why);
+                       },
+                       [this](std::string_view key) { return control_.value(key); }});
   }
 
   ~UnionFs() override { static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0))); }

@@ -32,6 +32,8 @@ struct Setting {
   /// begins with the option's name ("wants true or false"). Changes nothing when it complains.
   std::function<std::string(std::string_view)> set;
   std::function<std::string()> get;
+  /// The errno by which programs are told of the last refusal of set(); none given: EINVAL.
+  std::function<int()> refusal;
   /// A key without '=' is set to this; empty means that such a key wants a value.
   std::string bare;
 };

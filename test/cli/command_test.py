@@ -428,10 +428,54 @@ class Mounted(Case):
                 self.assertEqual(server.wait(DEADLINE), 0)
                 self.assertIsNone(self.mounted())
 
-    def test_foreground_reports_and_ignores_hangup(self):
+    def test_config_file_is_read_again(self):
+        config = self.top / "pool.ini"
+        config.write_text(f"branches={self.a}:{self.b}\nmountpoint={self.pool}\n# more\ncache.attr=3\n",
+                          encoding="utf-8")
+        server = subprocess.Popen([BOUGHFS, "-f", "-o", "config=pool.ini"], cwd=self.top, text=True,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.addCleanup(server.stderr.close)
+        self.addCleanup(server.kill)
+        wait_until(self.mounted, "the pool is mounted")
+        self.assertEqual((self.key("config"), self.key("cache.attr")), (str(config), "3"))
+        config.write_text("cache.attr=4\nminfrespace=1\nthreads=7\n", encoding="utf-8")
+        server.send_signal(signal.SIGHUP)
+        said = [server.stderr.readline() for _ in range(3)]
+        self.assertEqual(said[0], f"boughfs: {config}:1: cache.attr is 4 now, and was 3\n")
+        self.assertIn(f"{config}:2: minfrespace=1: there is no option 'minfrespace', did you mean", said[1])
+        self.assertIn(f"{config}:3: threads=7: threads is fixed once mounted", said[2])
+        self.assertEqual(self.key("cache.attr"), "4")
+        for value, status, part in ((config, 1, "minfrespace"), ("/gone", 1, "No such file")):
+            done = self.run_boughfs("ctl", self.pool, "set", "config", value)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(part, done.stderr)
+        with self.assertRaises(FileNotFoundError):
+            os.setxattr(self.pool / ".mergerfs", "user.mergerfs.config", b"/gone")
+        config.write_text("cache.attr=5\n", encoding="utf-8")
+        self.assertEqual(self.run_boughfs("ctl", self.pool, "set", "config", config).stderr, "")
+        self.assertEqual(self.key("cache.attr"), "5")
+        server.send_signal(signal.SIGQUIT)
+        self.assertEqual(server.wait(DEADLINE), 0)
+        self.assertIsNone(self.mounted())
+
+    def test_bad_line_of_a_config_file(self):
+        config = self.top / "pool.ini"
+        config.write_text("cache.attr=4\nminfrespace=1\n", encoding="utf-8")
+        self.check_refused(1, [f"{config}:2: ", "minfreespace"], "-o", f"config={config}", self.a, self.pool)
+        helper = self.top / "mount.boughfs"
+        helper.symlink_to(BOUGHFS)
+        done = self.run_boughfs(self.a, self.pool, "-o", f"config={config}", program=helper)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (0, 1), done.stderr)
+        self.assertTrue(done.stderr.startswith(f"boughfs: warning: {config}:2: minfrespace=1: "), done.stderr)
+        self.assertEqual(self.key("cache.attr"), "4")
+        self.unmount()
+        self.check_refused(1, ["/gone", "No such file"], self.a, self.pool, "-o", "config=/gone", program=helper)
+
+    def test_foreground_reports_and_outlives_other_signals(self):
         server = self.foreground()
         os.statvfs(self.pool)
         server.send_signal(signal.SIGHUP)
+        server.send_signal(signal.SIGUSR2)
         server.send_signal(signal.SIGUSR1)
         line = server.stderr.readline()
         self.assertRegex(line, r"^[a-z][a-z0-9_.:-]* \d+\n$")

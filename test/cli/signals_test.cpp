@@ -17,10 +17,7 @@ struct Masked {
     ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
     block_signals();
   }
-  ~Masked() {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    ::signal(SIGHUP, SIG_DFL);
-  }
+  ~Masked() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
   Masked(const Masked&) = delete;
   Masked& operator=(const Masked&) = delete;
   sigset_t before = {};
@@ -32,12 +29,15 @@ bool came(std::promise<void>& promise) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Masked, "each signal has its effect, SIGHUP none") {
+TEST_CASE_FIXTURE(Masked, "each signal has its effect") {
   std::promise<void> stopped;
   std::promise<void> reported;
+  std::promise<void> reloaded;
   {
-    const Signals signals([&] { stopped.set_value(); }, [&] { reported.set_value(); });
+    const Signals signals([&] { stopped.set_value(); }, [&] { reported.set_value(); },
+                          [&] { reloaded.set_value(); });
     ::kill(::getpid(), SIGHUP);
+    CHECK(came(reloaded));
     ::kill(::getpid(), SIGUSR1);
     CHECK(came(reported));
     ::kill(::getpid(), SIGTERM);
@@ -48,10 +48,10 @@ TEST_CASE_FIXTURE(Masked, "each signal has its effect, SIGHUP none") {
 TEST_CASE_FIXTURE(Masked, "a signal that came before there is anybody to take it waits") {
   ::kill(::getpid(), SIGINT);
   std::promise<void> stopped;
-  const Signals signals([&] { stopped.set_value(); }, [] {});
+  const Signals signals([&] { stopped.set_value(); }, [] {}, [] {});
   CHECK(came(stopped));
 }
 
 TEST_CASE_FIXTURE(Masked, "ends without a signal") {
-  for (int i = 0; i < 100; ++i) const Signals signals([] {}, [] {});
+  for (int i = 0; i < 100; ++i) const Signals signals([] {}, [] {}, [] {});
 }

@@ -258,6 +258,8 @@ class Control(sandbox.LiveCase):
         for name in names_of(self.file()):
             key = name.removeprefix("user.boughfs.")
             first = self.key(key)
+            if key == "config":  # names a file, which has errors of its own
+                continue
             if key not in keys:
                 for _ in range(count):
                     self.assertEqual(self.refusal(self.set, key, random_value([first])), errno.EROFS, key)
