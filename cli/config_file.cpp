@@ -145,10 +145,11 @@ void ConfigFile::take_live(const std::string& place, const OptionWord& word) {
   if (row == nullptr)
     return bad(EINVAL, place + ": " +
                            without_flag(table_.about_unknown(word, OptionTable::Unknown::kRefuse)));
-  if (!word.value && old == nullptr && row->bare.empty())
+  const bool fixed_value = old != nullptr && !old->value.empty();
+  if (!word.value && !fixed_value && row->bare.empty())
     return bad(EINVAL, place + ": " + row->name + " wants a value: " + row->name + "=" + row->form);
-  const std::string value =
-      old != nullptr ? std::string(old->value) : word.value.value_or(row->bare);
+  const std::string value = old != nullptr && !old->value.empty() ? std::string(old->value)
+                                                                  : word.value.value_or(row->bare);
   const auto now = live_.get(row->name);
   if (now == value || (now && now == shown_as(row->name, value))) return;
   change(place, row->name, value);

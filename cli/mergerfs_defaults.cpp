@@ -14,8 +14,10 @@ struct Default {
 
 // Not `fsname`: ours is the first column of fstab, by which mount -a sees what is mounted already.
 constexpr Default kDefaults[] = {
-    {"subtype", "mergerfs"}, {"minfreespace", "4294967295"}, {"cache.files", "off"},
-    {"cache.statfs", "0"},   {"passthrough.io", "off"},      {"flush-on-close", "opened-for-write"},
+    {"subtype", "mergerfs"},        {"minfreespace", "4294967295"},
+    {"cache.files", "off"},         {"cache.statfs", "0"},
+    {"passthrough.io", "off"},      {"flush-on-close", "opened-for-write"},
+    {"scheduling-priority", "-10"},
 };
 
 }  // namespace

@@ -14,28 +14,19 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "branches-mount-timeout",
     "branches-mount-timeout-fail",
     "follow-symlinks",
-    "gid",
     "inodecalc",
-    "lazy-umount-mountpoint",
     "link-cow",
     "link-exdev",
     "log.file",
     "moveonenospc",
     "never-forget-nodes",
     "noforget",
-    "pin-threads",
     "posix-acl",
-    "process-thread-count",
-    "process-thread-queue-depth",
-    "read-thread-count",
     "remember",
     "remember-nodes",
     "rename-exdev",
-    "scheduling-priority",
     "symlinkify",
     "symlinkify-timeout",
-    "uid",
-    "umask",
 });
 
 constexpr auto kNothing = std::to_array<std::string_view>({
@@ -66,21 +57,36 @@ constexpr auto kNothing = std::to_array<std::string_view>({
     "use-ino",
 });
 
+constexpr std::string_view kThreads = "threads are started as they are needed, at most threads=N";
+
 constexpr auto kOld = std::to_array<OldOption>({
     {"allow-root", {}, {}, "root is let in only where all are, by allow-other"},
     {"auto-unmount", {}, {}, "where the server was killed, the next mount clears the place"},
     {"max-readahead", {}, {}, "readahead says how far the kernel reads ahead"},
     {"max-write", {}, {}, "fuse-msg-size says how much one request carries"},
+    {"pin-threads", "pin-threads", {}, kThreads},
+    {"process-thread-count", "process-thread-count", {}, kThreads},
+    {"process-thread-queue-depth", "process-thread-queue-depth", {}, kThreads},
+    {"read-thread-count", "read-thread-count", {}, kThreads},
     {"setuid", {}, {}, "who calls mount serves the pool, no other user"},
     {"srcmounts", {}, {}, "branches= names the branches"},
     {"sync-read", "async-read", "false", {}},
 });
 
 constexpr auto kOnlyWishes = std::to_array<std::string_view>({
+    "congestion-threshold",
     "export-support",
     "kernel-permissions-check",
+    "max-background",
     "max-read",
+    "pin-threads",
+    "process-thread-count",
+    "process-thread-queue-depth",
+    "read-thread-count",
+    "readahead",
+    "scheduling-priority",
     "subtype",
+    "threads",
 });
 
 template <class Names>

@@ -14,10 +14,10 @@ namespace bough::cli {
 /// nothing with: fstab lines are full of them. They mean as much here.
 [[nodiscard]] bool means_nothing(std::string_view key);
 
-/// An option of libfuse, or of an older mergerfs, by which a user wanted something.
+/// An option of libfuse, or of mergerfs, by which a user wanted something else than it does here.
 struct OldOption {
   std::string_view name;
-  /// The row that is set to `value` in its place; empty: nothing is.
+  /// The row that is set in its place, to `value` or else to what was given; empty: none.
   std::string_view row;
   std::string_view value;
   /// What its user does not get, as a sentence without a full stop; empty: nothing is lost.

@@ -83,7 +83,8 @@ OptionTable::OptionTable(std::vector<Setting> rows) : rows_(std::move(rows)) {
     keys.push_back(row.name);
     keys.insert(keys.end(), row.aliases.begin(), row.aliases.end());
   }
-  for (const OldOption& old : old_options()) keys.push_back(old.name);
+  for (const OldOption& old : old_options())
+    if (old.row != old.name) keys.push_back(old.name);
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
   if (twice != keys.end()) {
@@ -139,7 +140,11 @@ std::string OptionTable::apply_word(const OptionWord& word, MountWords& mount,
     return "-o " + spelling(word) + ": means nothing here: " + std::string(old->loss);
   if (const Setting* const row = find(old != nullptr ? old->row : word.key)) {
     if (old == nullptr) return apply_known(*row, word, unknown);
-    return apply_known(*row, {word.key, std::string(old->value)}, unknown);
+    if (!old->value.empty()) return apply_known(*row, {word.key, std::string(old->value)}, unknown);
+    std::string refused = apply_known(*row, word, unknown);
+    if (!refused.empty()) return refused;
+    return "-o " + spelling(word) + ": " + row->name +
+           " means nothing here: " + std::string(old->loss);
   }
   if (word.key == "remount") {
     throw StartError(

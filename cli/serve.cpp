@@ -32,6 +32,7 @@ session::MountOptions mount_options(const Configuration& config) {
   options.target = config.mount.mountpoint;
   options.source = config.mount.fsname;
   options.subtype = config.mount.subtype;
+  options.detach_first = config.mount.detach_first;
   options.flags = config.words.flags;
   options.allow_other = config.mount.allow_other;
   options.max_read = config.mount.max_read;
@@ -107,6 +108,9 @@ ExitStatus status_of(session::StopReason reason) {
 ExitStatus serve(Configuration& config, const Announce& announce, ReportTo report_to) {
   session::prepare_process();
   block_signals();
+  if (const int nice = config.mount.priority; nice != 0 && !session::set_priority(nice))
+    config.warnings.push_back("-o scheduling-priority=" + std::to_string(nice) +
+                              ": an ordinary user may only be nicer than he is");
   for (const std::string& line : config.warnings) complain("warning: " + line, report_to);
   std::unique_ptr<session::Trace> trace = session::Trace::open(
       config.session, [report_to](const std::string& line) { complain(line, report_to); });

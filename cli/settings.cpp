@@ -72,6 +72,26 @@ Setting max_read_row(std::uint32_t& field) {
   return row;
 }
 
+Setting priority_row(int& field) {
+  Setting row;
+  row.name = "scheduling-priority";
+  row.group = kMountGroup;
+  row.form = "-20…19";
+  row.fallback = "0";
+  row.help = "nice value of the server; 0: that of who starts it";
+  row.set = [&field](std::string_view value) -> std::string {
+    int number = 0;
+    const char* const end = value.data() + value.size();
+    const auto parsed = std::from_chars(value.data(), end, number);
+    if (parsed.ec != std::errc{} || parsed.ptr != end || number < -20 || number > 19)
+      return "wants a number from -20 to 19";
+    field = number;
+    return {};
+  };
+  row.get = [&field] { return std::to_string(field); };
+  return row;
+}
+
 // mount(2) takes a source of less than PATH_MAX bytes.
 Setting fsname_row(std::string& field) {
   Setting row =
@@ -144,6 +164,13 @@ std::vector<Setting> settings_table(Settings& settings) {
       always_row("export-support", "NFS finds files again by their handles; cannot be turned off"));
   rows.push_back(max_read_row(settings.max_read));
   rows.push_back(switch_row("foreground", "stay in the foreground, as -f", settings.foreground));
+  rows.push_back(
+      switch_row("lazy-umount-mountpoint",
+                 "detach what is mounted on the mount point first, so that a pool can take "
+                 "the place of another",
+                 settings.detach_first));
+  rows.push_back(priority_row(settings.priority));
+  for (Setting& row : mergerfs_rows(settings.mergerfs_threads)) rows.push_back(std::move(row));
   return rows;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/mergerfs_rows.hpp"
 #include "proto/setting.hpp"
 #include "session/mount.hpp"
 
@@ -20,6 +21,11 @@ struct Settings {
   bool allow_other = false;
   std::uint32_t max_read = 0;
   bool foreground = false;
+  /// What is mounted on the mount point is detached first.
+  bool detach_first = false;
+  /// nice(2) value of all threads, -20 to 19; 0: that of who starts the pool.
+  int priority = 0;
+  MergerfsThreads mergerfs_threads;
 };
 
 /// The rows of the option table that are bound to `settings`, which must outlive them.

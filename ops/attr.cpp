@@ -193,7 +193,7 @@ Result<proto::AttrReply> setattr_by_handle(Pool& pool, const Context& context,
     stat = Change(pool, context, request, fd, before).apply(fd);
   }
   if (!stat) return stat.error();
-  return proto::AttrReply{attr_validity(pool, *stat), to_attr(*stat, view.ino)};
+  return proto::AttrReply{attr_validity(pool, *stat), to_attr(pool, *stat, view.ino)};
 }
 
 /// By handle where there is one, else by node.
@@ -221,7 +221,7 @@ Result<proto::AttrReply> getattr(Pool& pool, const Context& context,
   std::uint64_t ino = 0;
   const auto stat = stat_of(pool, context, request.handle, ino);
   if (!stat) return stat.error();
-  return proto::AttrReply{attr_validity(pool, *stat), to_attr(*stat, ino)};
+  return proto::AttrReply{attr_validity(pool, *stat), to_attr(pool, *stat, ino)};
 }
 
 Result<proto::StatxReply> statx(Pool& pool, const Context& context,
@@ -232,7 +232,7 @@ Result<proto::StatxReply> statx(Pool& pool, const Context& context,
   proto::StatxReply reply;
   reply.attr_valid = attr_validity(pool, *stat);
   reply.mask = stat->mask;
-  reply.attr = to_attr(*stat, ino);
+  reply.attr = to_attr(pool, *stat, ino);
   reply.btime = stat->btime;
   reply.attributes = stat->attributes;
   reply.attributes_mask = stat->attributes_mask;
@@ -260,7 +260,7 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   const auto done = change_all(pool, context, request, parts, subjects);
   if (!done) return done.error();
   return proto::AttrReply{attr_validity(pool, subject->own.stat),
-                          to_attr(subject->own.stat, subject->own.ino)};
+                          to_attr(pool, subject->own.stat, subject->own.ino)};
 }
 
 Result<void> access(Pool& pool, const Context& context, const proto::AccessRequest& request) {

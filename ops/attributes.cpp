@@ -12,7 +12,7 @@ std::uint32_t encode_device(std::uint32_t major, std::uint32_t minor) noexcept {
 
 }  // namespace
 
-proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept {
+proto::Attr to_attr(const Pool& pool, const FileStat& stat, std::uint64_t ino) noexcept {
   proto::Attr attr;
   attr.ino = ino;
   attr.size = stat.size;
@@ -27,6 +27,7 @@ proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept {
   attr.rdev = encode_device(stat.rdev_major, stat.rdev_minor);
   const bool power_of_two = (stat.block_size & (stat.block_size - 1)) == 0;
   attr.block_size = power_of_two ? stat.block_size : 0;
+  pool.settings.shown.apply(attr);
   return attr;
 }
 
@@ -55,7 +56,7 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
   reply.entry.generation = pool.nodes.generation(counted->node);
   reply.entry.entry_valid = pool.settings.entry_valid;
   reply.entry.attr_valid = attr_validity(pool, stat);
-  reply.entry.attr = to_attr(stat, counted->ino);
+  reply.entry.attr = to_attr(pool, stat, counted->ino);
   return reply;
 }
 

@@ -9,7 +9,8 @@
 namespace bough::ops {
 
 /// A branch's attributes as the pool shows them, with the pool's inode number.
-[[nodiscard]] proto::Attr to_attr(const FileStat& stat, std::uint64_t ino) noexcept;
+[[nodiscard]] proto::Attr to_attr(const Pool& pool, const FileStat& stat,
+                                  std::uint64_t ino) noexcept;
 
 /// Set-uid, or set-gid where it makes a program run as the group.
 [[nodiscard]] bool has_set_ids(const FileStat& stat) noexcept;
@@ -19,8 +20,8 @@ namespace bough::ops {
 [[nodiscard]] std::chrono::nanoseconds attr_validity(const Pool& pool,
                                                      const FileStat& stat) noexcept;
 
-/// Counts a look-up of `name` in `parent`, which is `stat` on `branch`, and makes the reply of it. ESTALE:
-/// the parent is not known any more.
+/// Counts a look-up of `name` in `parent`, which is `stat` on `branch`, and makes the reply of it.
+/// ESTALE: the parent is not known any more.
 [[nodiscard]] Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                                    const Branch& branch, const FileStat& stat);
 

@@ -165,6 +165,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
                                  settings.direct_io_allow_mmap,
                                  "files open for direct I/O can be mapped shared (Linux 6.6)"));
   add_file_settings(table, settings.files);
+  add_shown_attributes(table, settings.shown);
   const SettingRows behaviour("Behaviour");
   table.push_back(behaviour.words<XattrMode>(
       "xattr", kXattrModes, When::kRuntime, settings.xattr,

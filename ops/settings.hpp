@@ -8,6 +8,7 @@
 
 #include "ops/file_settings.hpp"
 #include "ops/function_policies.hpp"
+#include "ops/shown_attributes.hpp"
 #include "proto/live_value.hpp"
 #include "proto/setting.hpp"
 
@@ -51,6 +52,7 @@ struct Settings {
   /// A file that is open for direct I/O can be mapped shared.
   bool direct_io_allow_mmap = true;
   FileSettings files;
+  ShownAttributes shown;
   proto::LiveValue<XattrMode> xattr{XattrMode::kPassthrough};
   proto::LiveValue<bool> security_capability{true};
   proto::LiveValue<NfsOpenHack> nfs_open_hack{NfsOpenHack::kOff};

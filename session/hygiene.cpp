@@ -63,6 +63,10 @@ void prepare_process() noexcept {
   ::umask(0);
 }
 
+bool set_priority(int nice) noexcept {
+  return ::setpriority(PRIO_PROCESS, 0, nice) == 0;
+}
+
 void settle_daemon() noexcept {
   if (::chdir("/") != 0) return;
   ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);

@@ -8,6 +8,9 @@ namespace bough::session {
 /// what the process is allowed to.
 void prepare_process() noexcept;
 
+/// nice(2) value of the process, -20 to 19; before any thread. Whether that is allowed.
+[[nodiscard]] bool set_priority(int nice) noexcept;
+
 /// Once the mount exists, before any thread; paths that are still needed must be absolute: the
 /// working directory becomes "/", and with the right to it the process is marked as one that cleans
 /// dirty pages (PR_SET_IO_FLUSHER: its allocations never wait for its own mount) and spared by the

@@ -148,6 +148,16 @@ Fd hold_place(const std::string& target) {
   return directory;
 }
 
+void detach(const std::string& target) {
+  const std::string path = resolve_by_parent(target);
+  if (path.empty() || !mount_at(path)) return;
+  if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  const int error = errno;
+  const Fusermount helper = Fusermount::find();
+  if (helper.exists() && helper.unmount(path)) return;
+  throw MountError("cannot detach what is mounted on " + target + ": " + std::strerror(error));
+}
+
 constexpr const char* kDeviceRemedy =
     "the mode of /dev/fuse has to let this user read and write it (chmod 666 /dev/fuse)";
 
@@ -298,6 +308,7 @@ Mount Mount::attach(const MountOptions& options) {
   }
   check_length(options.extra);
   const Fd place = hold_place(options.target);
+  if (options.detach_first) detach(options.target);
   std::string target = prepare_target(options.target);
   const bool direct = may_mount();
   Fd device = direct ? mount_by_syscall(options, target) : mount_by_helper(options, target);

@@ -36,6 +36,8 @@ struct MountOptions {
   std::string subtype{kMountSubtypes.front()};
   /// MS_* flags of mount(2): MS_RDONLY, MS_NOEXEC, MS_NOATIME, MS_SYNCHRONOUS, MS_DIRSYNC, …
   unsigned long flags = MS_NOSUID | MS_NODEV;
+  /// What is mounted on the target is detached first (MNT_DETACH); nothing is, that is fine.
+  bool detach_first = false;
   bool allow_other = false;
   bool default_permissions = true;
   /// 0: no limit but the negotiated one.

@@ -397,6 +397,28 @@ class Mounted(Case):
         for standard in range(3):
             self.assertEqual(os.readlink(f"/proc/{server}/fd/{standard}"), "/dev/null")
 
+    def test_lazy_umount_of_what_is_mounted(self):
+        (self.b / "new").touch()
+        options = ["-o", "lazy-umount-mountpoint=true"]
+        self.check_mounts(*options, self.a, self.pool)
+        with open(self.pool / "old", "w", encoding="utf-8") as file:
+            file.write("one ")
+            self.check_mounts(*options, self.b, self.pool)
+            self.assertEqual(os.listdir(self.pool), ["new"])
+            file.write("two")
+        self.assertEqual((self.a / "old").read_text(encoding="utf-8"), "one two")
+        wait_until(lambda: len(servers() - self.before) == 1, "the old server has ended")
+        self.unmount()
+        self.assertIsNone(self.mounted())
+
+    def test_scheduling_priority(self):
+        self.check_mounts("-o", "scheduling-priority=7", self.a, self.pool)
+        server = self.key("pid")
+        self.assertEqual([os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir(f"/proc/{server}/task")],
+                         [7] * len(os.listdir(f"/proc/{server}/task")))
+        self.unmount()
+        self.check_refused(1, ["-20 to 19"], "-o", "scheduling-priority=20", self.a, self.pool)
+
     def test_dead_pool_is_cleared(self):
         self.check_mounts(self.a, self.pool)
         for server in servers() - self.before:

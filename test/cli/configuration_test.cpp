@@ -180,10 +180,10 @@ TEST_CASE("an old name is that of no row, and stands for one") {
   const Configuration config;
   for (const cli::OldOption& old : cli::old_options()) {
     CAPTURE(old.name);
-    CHECK(config.table.find(old.name) == nullptr);
+    CHECK((config.table.find(old.name) != nullptr) == (old.row == old.name));
     CHECK(cli::about_mergerfs_option(old.name).empty());
     CHECK_FALSE(cli::means_nothing(old.name));
-    CHECK(old.row.empty() != old.loss.empty());
+    CHECK((old.row.empty() || old.value.empty()) == !old.loss.empty());
     if (!old.row.empty()) CHECK(config.table.find(old.row) != nullptr);
   }
   for (const proto::Setting& row : config.table.rows()) CHECK_FALSE(cli::means_nothing(row.name));
@@ -225,6 +225,7 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   CHECK(shown(config, "cache.statfs") == "0");
   CHECK(shown(config, "passthrough.io") == "off");
   CHECK(shown(config, "flush-on-close") == "opened-for-write");
+  CHECK(shown(config, "scheduling-priority") == "-10");
   Configuration other;
   line.options = cli::split_options("cache.files=full,subtype=boughfs");
   cli::configure(other, line);

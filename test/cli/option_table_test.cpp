@@ -212,7 +212,19 @@ TEST_CASE("old options are taken where they mean something, and else told of") {
     REQUIRE(warnings.size() == 1);
     CHECK(warnings[0].starts_with(std::string("-o ") + lost + ": means nothing here: "));
   }
-  for (const char* wish : {"subtype=films", "kernel_permissions_check=false", "export_support=0",
+  // They are kept, since tools read them.
+  for (const char* given : {"read-thread-count=4", "process_thread_count=-1",
+                            "process-thread-queue-depth=2", "pin-threads=R1LP1L"}) {
+    CAPTURE(given);
+    const auto warnings = take(given);
+    REQUIRE(warnings.size() == 1);
+    CHECK(warnings[0].find("as they are needed, at most threads=N") != std::string::npos);
+  }
+  CHECK(shown("pin-threads") == "R1LP1L");
+  CHECK(shown("read-thread-count") == "4");
+  for (const char* wish : {"threads=0", "threads=-1", "scheduling-priority=-30", "max_background=0",
+                           "process-thread-count=many", "readahead=-1", "subtype=films",
+                           "kernel_permissions_check=false", "export_support=0",
                            "default_permissions=false", "max_read=1"}) {
     CAPTURE(wish);
     CHECK_THROWS_AS(take(wish), StartError);

@@ -55,6 +55,8 @@ FORMS = {
     "SIZE": (["0", "1M", "1500"], lambda a, b: a == b == "auto" or bytes_of(a) == bytes_of(b)),
     "NAME[|NAME…": (["rtorrent|qbittorrent-nox", "python3", "cat|dd|python3"],
                      lambda a, b: set(a.split("|")) == set(b.split("|"))),
+    "ID|-1": (["-1"], lambda a, b: int(a) == int(b)),
+    "OCTAL|-1": (["-1"], lambda a, b: int(a, 8) == int(b, 8)),
     "BOOL": (["true", "false"], lambda a, b: (a in ("true", "t", "1", "on", "yes")) == (b == "true")),
 }
 
@@ -313,6 +315,34 @@ class Control(sandbox.LiveCase):
         self.assertIn("mounted inside", said)
         self.command(["umount", inside])
         self.set("cmd.invalidate-all-nodes", b"")
+        self.gone()
+
+    def test_shown_owner_and_permissions(self):
+        self.start(("tmpfs", "tmpfs"), options=("minfreespace=1M", "umask=027", "cache.attr=0"))
+        path = os.path.join(self.top, "file")
+        Path(path).write_text("x")
+        os.chmod(path, 0o4600)
+        os.mkdir(self.file("d"))
+        real = [each for each in (os.path.join(branch, "file") for branch in self.branches) if os.path.exists(each)]
+        self.assertEqual(os.stat(real[0]).st_mode & 0o7777, 0o4600)
+        self.assertEqual([os.stat(self.file(name)).st_mode for name in ("file", "d")], [0o100750, 0o40750])
+        user = modes.User()
+        self.command(user.wrap(["cat", path]), good=(1,))
+        self.set("uid", str(modes.USER))
+        self.set("gid", "1234")
+        for name in ("file", "d", "."):
+            shown = os.stat(self.file(name))
+            self.assertEqual((shown.st_uid, shown.st_gid), (modes.USER, 1234), name)
+        # The kernel checks by what is shown.
+        self.assertEqual(self.command(user.wrap(["cat", path])), "x")
+        self.assertEqual((os.stat(real[0]).st_uid, os.stat(real[0]).st_gid), (0, 0))
+        for key in ("uid", "gid", "umask"):
+            self.set(key, "-1")
+            self.assertEqual(self.refusal(self.set, key, "-2"), errno.EINVAL)
+        self.assertEqual(self.refusal(self.set, "umask", "1000"), errno.EINVAL)
+        self.assertEqual(self.refusal(self.set, "umask", "8"), errno.EINVAL)
+        shown = os.stat(path)
+        self.assertEqual((shown.st_uid, shown.st_gid, shown.st_mode), (0, 0, 0o104600))
         self.gone()
 
     # --- virtual attributes
