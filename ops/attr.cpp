@@ -193,7 +193,9 @@ Result<proto::AttrReply> setattr_by_handle(Pool& pool, const Context& context,
     stat = Change(pool, context, request, fd, before).apply(fd);
   }
   if (!stat) return stat.error();
-  return proto::AttrReply{attr_validity(pool, *stat), to_attr(pool, *stat, view.ino)};
+  return proto::AttrReply{
+      attr_validity(pool, *stat),
+      to_attr(pool, *stat, number_of(pool, view.node, view.ino, *stat, handle->branch))};
 }
 
 /// By handle where there is one, else by node.
@@ -202,16 +204,19 @@ Result<FileStat> stat_of(Pool& pool, const Context& context,
   BranchId branch = kNoBranch;
   if (!by) {
     auto stat = stat_node(pool, context.node, ino, branch);
-    if (stat) note_branch(context, pool, branch);
+    if (!stat) return stat;
+    note_branch(context, pool, branch);
+    ino = number_of(pool, context.node, ino, *stat, branch);
     return stat;
   }
   const auto handle = pool.handles.file(*by);
   NodeView view;
   if (!handle) return Errno{EBADF};
   if (!pool.nodes.view(handle->node, view)) return Errno{ESTALE};
-  ino = view.ino;
   note_branch(context, pool, handle->branch);
-  return pool.backing.stat(handle->fd.get());
+  auto stat = pool.backing.stat(handle->fd.get());
+  if (stat) ino = number_of(pool, view.node, view.ino, *stat, handle->branch);
+  return stat;
 }
 
 }  // namespace
@@ -259,8 +264,10 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   // The deciding file is changed as a whole; the copies after it, by what chose them.
   const auto done = change_all(pool, context, request, parts, subjects);
   if (!done) return done.error();
-  return proto::AttrReply{attr_validity(pool, subject->own.stat),
-                          to_attr(pool, subject->own.stat, subject->own.ino)};
+  const NodeFile& own = subject->own;
+  return proto::AttrReply{
+      attr_validity(pool, own.stat),
+      to_attr(pool, own.stat, number_of(pool, context.node, own.ino, own.stat, own.branch))};
 }
 
 Result<void> access(Pool& pool, const Context& context, const proto::AccessRequest& request) {

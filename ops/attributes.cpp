@@ -2,6 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <optional>
+
+#include "ops/inode_number.hpp"
+
 namespace bough::ops {
 namespace {
 
@@ -31,6 +35,26 @@ proto::Attr to_attr(const Pool& pool, const FileStat& stat, std::uint64_t ino) n
   return attr;
 }
 
+std::uint64_t number_of(Pool& pool, NodeId node, std::uint64_t own, const FileStat& stat,
+                        BranchId branch) {
+  const InodeCalc calc = pool.settings.inode_calc;
+  const bool directory = stat.is_directory();
+  // The root of a pool without a branch that answers is no inode at all.
+  if (calc == InodeCalc::kPassthrough && stat.id.ino == 0) return own;
+  return shown_ino(
+      calc, stat,
+      [&] {
+        const auto sum = directory ? std::nullopt : pool.nodes.path_sum_of(node);
+        return sum ? path_ino(*sum) : own;
+      },
+      [&] {
+        if (!directory || node == proto::kRootNode) return own;
+        const auto set = pool.branches.snapshot();
+        const Branch* const on = set->by_id(branch);
+        return on != nullptr ? on->user_ino(stat.id) : own;
+      });
+}
+
 bool has_set_ids(const FileStat& stat) noexcept {
   constexpr std::uint32_t kRunsAsGroup = S_ISGID | S_IXGRP;
   return stat.is_regular() &&
@@ -56,7 +80,8 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
   reply.entry.generation = pool.nodes.generation(counted->node);
   reply.entry.entry_valid = pool.settings.entry_valid;
   reply.entry.attr_valid = attr_validity(pool, stat);
-  reply.entry.attr = to_attr(pool, stat, counted->ino);
+  reply.entry.attr =
+      to_attr(pool, stat, number_of(pool, counted->node, counted->ino, stat, branch.id()));
   return reply;
 }
 

@@ -12,6 +12,11 @@ namespace bough::ops {
 [[nodiscard]] proto::Attr to_attr(const Pool& pool, const FileStat& stat,
                                   std::uint64_t ino) noexcept;
 
+/// The inode number that users see of a node, by the option inodecalc. `own` is what the node table
+/// has of it (NodeView::ino); `stat` and `branch` are what was found of it.
+[[nodiscard]] std::uint64_t number_of(Pool& pool, NodeId node, std::uint64_t own,
+                                      const FileStat& stat, BranchId branch);
+
 /// Set-uid, or set-gid where it makes a program run as the group.
 [[nodiscard]] bool has_set_ids(const FileStat& stat) noexcept;
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "ops/hash.hpp"
+#include "ops/inode_number.hpp"
 
 namespace bough::ops {
 namespace {
@@ -143,8 +144,7 @@ std::uint64_t Branch::user_ino(const FileId& file) const noexcept {
   std::uint64_t volume = fsid_ != 0 ? fsid_ : hash_text(spec_.path);
   // Something else is mounted inside the branch, or it is a subvolume: its numbers may repeat ours.
   if (file.device != device()) volume = combine_hash(volume, file.device);
-  const std::uint64_t ino = combine_hash(volume, file.ino);
-  return ino > kRootIno ? ino : ino + kRootIno + 1;
+  return inode_ino(volume, file.ino);
 }
 
 void Branch::let_go() noexcept {

@@ -95,7 +95,7 @@ class Branch {
 
   /// What the root was when the branch was opened.
   [[nodiscard]] const FileId& root_id() const noexcept { return root_id_; }
-  /// The inode number that users see for an inode of this branch: the same after a restart.
+  /// The number of an inode of this branch (inode_ino()).
   [[nodiscard]] std::uint64_t user_ino(const FileId& file) const noexcept;
   /// st_dev of the root; another number when the same file system came back on another device.
   [[nodiscard]] std::uint64_t device() const noexcept {
@@ -106,9 +106,6 @@ class Branch {
   void let_go() noexcept;
 
  private:
-  /// Users' number 1 is the pool's root, 0 means no file to many programs.
-  static constexpr std::uint64_t kRootIno = 1;
-
   Branch(Backing& backing, BranchId id, BranchSpec spec);
   [[nodiscard]] Result<void> verify_root(int fd);
   [[nodiscard]] Result<FsStat> statfs(int root);

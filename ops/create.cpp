@@ -262,7 +262,8 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.entry.generation = pool.nodes.generation(counted.node);
         reply.entry.entry.entry_valid = pool.settings.entry_valid;
         reply.entry.entry.attr_valid = attr_validity(pool, *stat);
-        reply.entry.entry.attr = to_attr(pool, *stat, counted.ino);
+        reply.entry.entry.attr = to_attr(
+            pool, *stat, number_of(pool, counted.node, counted.ino, *stat, place.branch.id()));
         auto open = add_file_handle(pool, context, counted.node, *std::move(fd), place.branch.id(),
                                     *stat, file_flags);
         if (!open) return open.error();

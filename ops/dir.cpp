@@ -10,7 +10,7 @@
 #include "ops/attributes.hpp"
 #include "ops/control_names.hpp"
 #include "ops/dir_snapshot.hpp"
-#include "ops/directory_number.hpp"
+#include "ops/inode_number.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
@@ -72,21 +72,47 @@ bool presentable(NodeId directory, std::string_view name) noexcept {
 
 constexpr std::uint32_t kDirectoryType = 4;
 
-/// As LOOKUP will show it. `directory`: the path_sum() of the one that is listed.
-std::uint64_t shown_ino(std::uint64_t directory, const Branch& branch, const RawDirent& entry) {
-  if (entry.type == kDirectoryType) return directory_ino(path_sum(directory, entry.name));
-  return branch.user_ino(FileId{branch.device(), entry.ino, 0});
+/// What a listing tells of an entry's number.
+FileStat listed_stat(const Branch& branch, std::uint64_t ino, std::uint32_t type) {
+  FileStat stat;
+  stat.id = FileId{branch.device(), ino, 0};
+  stat.mode = type << 12U;
+  stat.nlink = 1;
+  return stat;
 }
 
-std::uint64_t path_sum_of(const Pool& pool, NodeId directory) {
-  NodeView view;
-  return pool.nodes.view(directory, view) ? view.path_sum : 0;
-}
+/// The numbers of a directory's entries, as LOOKUP will show them.
+class Numbers {
+ public:
+  Numbers(const Pool& pool, NodeId directory)
+      : calc_(pool.settings.inode_calc), first_shows_(shows_first_copy(pool.settings)) {
+    NodeView view;
+    sum_ = pool.nodes.view(directory, view) ? view.path_sum : 0;
+  }
+  [[nodiscard]] std::uint64_t operator()(std::string_view name, const Branch& branch,
+                                         const FileStat& stat) const {
+    return shown_ino(
+        calc_, stat, [&] { return path_ino(path_sum(sum_, name)); },
+        [&] { return branch.user_ino(stat.id); });
+  }
+  /// Whether the number of an entry depends on more than a listing tells: its type, the links of a
+  /// file that goes by path, or, where `several` branches list the name, which copy is shown.
+  [[nodiscard]] bool want_look(std::uint32_t type, bool several) const noexcept {
+    if (type == 0) return true;
+    const bool by_path = goes_by_path(calc_, type == kDirectoryType);
+    return by_path ? type != kDirectoryType : several && !first_shows_;
+  }
+
+ private:
+  const InodeCalc calc_;
+  const bool first_shows_;
+  std::uint64_t sum_ = 0;
+};
 
 Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId directory,
                                                          const std::vector<OpenCopy>& copies) {
   auto snapshot = std::make_shared<DirSnapshot>();
-  const std::uint64_t sum = path_sum_of(pool, directory);
+  const Numbers number(pool, directory);
   alignas(8) std::array<std::byte, kBuffer> buffer;
   for (const OpenCopy& copy : copies) {
     for (;;) {
@@ -98,7 +124,10 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId dire
       RawDirents records{std::span(buffer).first(*got)};
       while (const auto entry = records.next())
         if (presentable(directory, entry->name))
-          snapshot->add(entry->name, shown_ino(sum, copy.branch, *entry), entry->type, copy.index);
+          snapshot->add(
+              entry->name,
+              number(entry->name, copy.branch, listed_stat(copy.branch, entry->ino, entry->type)),
+              entry->type, copy.index);
       if (records.broken()) return Errno{EIO};
     }
   }
@@ -257,7 +286,14 @@ class PlainOut {
   [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 4; }
   [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add(entry); }
   template <class Look>
-  [[nodiscard]] bool put(const proto::Dirent& entry, Look& /*look*/) {
+  [[nodiscard]] bool put(proto::Dirent entry, Look& look, const Numbers& number, bool several) {
+    if (number.want_look(entry.type, several)) {
+      const Result<Seen> seen = look(entry.name.data());
+      if (seen) {
+        entry.ino = number(entry.name, *seen->branch, seen->stat);
+        entry.type = seen->stat.mode >> 12U & 15U;
+      }
+    }
     return out_.add(entry);
   }
 
@@ -276,7 +312,8 @@ class PlusOut {
   /// A name that is gone by now is left out; one that cannot be looked at is shown without
   /// attributes.
   template <class Look>
-  [[nodiscard]] bool put(proto::Dirent entry, Look& look) {
+  [[nodiscard]] bool put(proto::Dirent entry, Look& look, const Numbers& /*number*/,
+                         bool /*several*/) {
     if (!out_.fits(entry.name)) return false;
     const Result<Seen> seen = look(entry.name.data());
     if (!seen) return means_absent(seen.error()) || out_.add_plain(entry);
@@ -294,13 +331,21 @@ class PlusOut {
 };
 
 /// The directory's own inode number, or its parent's.
-std::uint64_t dot_ino(const Pool& pool, NodeId directory, bool parent) {
+std::uint64_t dot_ino(Pool& pool, NodeId directory, bool parent) {
+  const NodeId above = parent ? pool.nodes.parent(directory) : proto::kNoNode;
+  const NodeId node = above != proto::kNoNode ? above : directory;
   NodeView view;
-  if (parent) {
-    const NodeId above = pool.nodes.parent(directory);
-    if (above != proto::kNoNode && pool.nodes.view(above, view)) return view.ino;
+  if (!pool.nodes.view(node, view)) return 0;
+  FileStat stat;
+  stat.mode = kDirectoryType << 12U;
+  BranchId branch = kNoBranch;
+  if (!goes_by_path(pool.settings.inode_calc, true)) {
+    std::uint64_t ino = 0;
+    const auto found = stat_node(pool, node, ino, branch);
+    if (!found) return view.ino;
+    stat = *found;
   }
-  return pool.nodes.view(directory, view) ? view.ino : 0;
+  return number_of(pool, node, view.ino, stat, branch);
 }
 
 /// Nothing was packed though there is something: the reply buffer cannot hold even one record.
@@ -324,7 +369,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
     if (!stat) return stat.error();
     return Seen{&branch, *stat};
   };
-  const std::uint64_t sum = path_sum_of(pool, handle.node);
+  const Numbers number(pool, handle.node);
   alignas(8) std::array<std::byte, kBuffer> buffer;
   for (;;) {
     // No more is read than fits, as a rule: what does not is read again from its cookie.
@@ -342,8 +387,8 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
         shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
         if (!out.put_dot(shown)) return full(out);
       } else if (presentable(handle.node, entry->name)) {
-        shown.ino = shown_ino(sum, branch, *entry);
-        if (!out.put(shown, look)) return full(out);
+        shown.ino = number(entry->name, branch, listed_stat(branch, entry->ino, entry->type));
+        if (!out.put(shown, look, number, false)) return full(out);
       }
     }
     if (records.broken() && out.size() == 0) return Errno{EIO};
@@ -360,10 +405,11 @@ Result<void> list_merged(Pool& pool, const DirHandle& handle, const BranchSet& s
       !out.put_dot({"..", dot_ino(pool, handle.node, true), kParentCookie, kDirectoryType}))
     return full(out);
   MergedLook look(pool, set, handle.node);
+  const Numbers number(pool, handle.node);
   const DirSnapshot& names = *handle.snapshot;
   for (std::size_t i = names.after(offset); i < names.size(); ++i) {
     look.listed_on(names.branch(i));
-    if (!out.put(names[i], look)) return full(out);
+    if (!out.put(names[i], look, number, names.on_several(i))) return full(out);
   }
   return {};
 }

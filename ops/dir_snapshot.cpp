@@ -16,8 +16,8 @@ constexpr std::uint64_t kLastPosition = 0x7fffffff00000000;
 void DirSnapshot::add(std::string_view name, std::uint64_t ino, std::uint32_t type,
                       std::size_t branch) {
   entries_.push_back(Entry{0, ino, texts_.size(), static_cast<std::uint32_t>(branch),
-                           static_cast<std::uint16_t>(name.size()),
-                           static_cast<std::uint8_t>(type)});
+                           static_cast<std::uint16_t>(name.size()), static_cast<std::uint8_t>(type),
+                           false});
   texts_.append(name).push_back('\0');
 }
 
@@ -31,6 +31,8 @@ void DirSnapshot::seal(std::uint64_t (*hash)(std::string_view)) {
   const auto same = [this](const Entry& a, const Entry& b) {
     return a.cookie == b.cookie && name(a) == name(b);
   };
+  for (std::size_t i = entries_.size(); i > 1; --i)
+    if (same(entries_[i - 2], entries_[i - 1])) entries_[i - 2].several = true;
   entries_.erase(std::unique(entries_.begin(), entries_.end(), same), entries_.end());
   std::uint64_t last = 0;
   for (Entry& entry : entries_) last = entry.cookie = std::max(entry.cookie, last + 1);

@@ -34,6 +34,10 @@ class DirSnapshot {
   [[nodiscard]] std::size_t branch(std::size_t index) const noexcept {
     return entries_[index].branch;
   }
+  /// Whether it was not the only one.
+  [[nodiscard]] bool on_several(std::size_t index) const noexcept {
+    return entries_[index].several;
+  }
 
  private:
   struct Entry {
@@ -43,6 +47,7 @@ class DirSnapshot {
     std::uint32_t branch = 0;
     std::uint16_t length = 0;
     std::uint8_t type = 0;
+    bool several = false;
   };
   [[nodiscard]] std::string_view name(const Entry& entry) const noexcept {
     return std::string_view(texts_).substr(entry.text, entry.length);

@@ -81,7 +81,7 @@ struct NodeFile {
   DirRef directory;
   FileStat stat;
   BranchId branch = kNoBranch;
-  /// What users see.
+  /// NodeView::ino.
   std::uint64_t ino = 0;
   [[nodiscard]] int fd() const noexcept {
     if (directory) return directory.fd();
@@ -111,7 +111,7 @@ struct OpenFile {
 /// O_NONBLOCK is added, against what may have come in its place.
 [[nodiscard]] Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags);
 
-/// Only the attributes, without opening anything where a stat by name will do.
+/// Only the attributes, without opening anything where a stat by name will do. `ino` is NodeView's.
 [[nodiscard]] Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino,
                                          BranchId& branch);
 

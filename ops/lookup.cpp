@@ -21,7 +21,7 @@ Result<proto::EntryReply> lookup_known(Pool& pool, const Context& context, NodeI
   reply.entry.generation = pool.nodes.generation(counted->node);
   reply.entry.entry_valid = pool.settings.entry_valid;
   reply.entry.attr_valid = attr_validity(pool, *stat);
-  reply.entry.attr = to_attr(pool, *stat, counted->ino);
+  reply.entry.attr = to_attr(pool, *stat, number_of(pool, node, counted->ino, *stat, branch));
   return reply;
 }
 

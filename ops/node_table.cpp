@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "ops/chain_index.hpp"
-#include "ops/directory_number.hpp"
 #include "ops/hash.hpp"
+#include "ops/inode_number.hpp"
 #include "ops/name_arena.hpp"
 #include "ops/node_records.hpp"
 
@@ -124,7 +124,7 @@ struct NodeTable::State {
   [[nodiscard]] std::uint64_t ino_of(Slot slot) const {
     if (nodes[slot].kind != NodeKind::kDirectory) return nodes[slot].ino;
     const auto sum = path_sum_of(slot);
-    return sum ? directory_ino(*sum) : nodes[slot].ino;
+    return sum ? path_ino(*sum) : nodes[slot].ino;
   }
   [[nodiscard]] bool lies_in(Slot directory, Slot ancestor) const noexcept {
     for (std::uint32_t steps = nodes.live(); steps != 0; --steps) {
@@ -143,7 +143,7 @@ struct NodeTable::State {
     into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
     const auto sum = into.directory ? path_sum_of(slot) : std::nullopt;
     into.path_sum = sum.value_or(0);
-    into.ino = sum ? directory_ino(*sum) : node.ino;
+    into.ino = sum ? path_ino(*sum) : node.ino;
     into.version = node.version;
     into.named = false;
     into.path.clear();
@@ -519,6 +519,12 @@ NodeId NodeTable::parent(NodeId directory) const {
   if (slot == kRoot) return proto::kRootNode;
   if (slot == 0 || state->nodes[slot].edge == 0) return proto::kNoNode;
   return NodeId{state->nodes[state->edges[state->nodes[slot].edge].parent].id};
+}
+
+std::optional<std::uint64_t> NodeTable::path_sum_of(NodeId node) const {
+  const Locked state(mutex_, *state_);
+  const Slot slot = state->find(node);
+  return slot != 0 ? state->path_sum_of(slot) : std::nullopt;
 }
 
 std::vector<NodeTable::Child> NodeTable::children(NodeId directory) const {

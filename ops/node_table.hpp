@@ -33,8 +33,8 @@ struct NodeView {
   NodeId node;
   bool directory = false;
   Location location;
-  /// The inode number that users see: a file's is fixed when the node is made, a directory's
-  /// follows from its path (directory_number.hpp).
+  /// Of which the number that users see is made (inode_number.hpp): a file's by inode, fixed when
+  /// the node is made; a directory's by path.
   std::uint64_t ino = 0;
   /// Of a directory with a name: path_sum(), of which its entries' numbers are made.
   std::uint64_t path_sum = 0;
@@ -114,6 +114,8 @@ class NodeTable {
   /// The node that `name` in `parent` led to when last seen; kNoNode when unknown.
   [[nodiscard]] NodeId child(NodeId parent, std::string_view name) const;
   [[nodiscard]] NodeId parent(NodeId directory) const;
+  /// Of a node with a name: path_sum() of its path, by the last used name.
+  [[nodiscard]] std::optional<std::uint64_t> path_sum_of(NodeId node) const;
   /// What the names in a directory lead to, as far as they are known. Looks at every node.
   struct Child {
     NodeId node;

@@ -205,8 +205,7 @@ class Renaming {
   /// A copy of the new name that stays hides what moved if it is on a branch before this one: the
   /// first of those moved on, where the search goes in list order; else any may.
   std::size_t hiding_before(const std::vector<Step>& steps) const {
-    for (const auto function : {SearchFunction::kGetattr, SearchFunction::kOpen})
-      if (pool_.settings.search[function].takes == policy::Takes::kOther) return set_->size();
+    if (!shows_first_copy(pool_.settings)) return set_->size();
     return std::min_element(steps.begin(), steps.end(),
                             [](const Step& a, const Step& b) { return a.branch < b.branch; })
         ->branch;

@@ -65,6 +65,14 @@ constexpr std::array<SettingRows::Word<XattrMode>, 3> kXattrModes{
     {{"passthrough", XattrMode::kPassthrough},
      {"noattr", XattrMode::kNoattr},
      {"nosys", XattrMode::kNosys}}};
+constexpr std::array<SettingRows::Word<InodeCalc>, 7> kInodeCalcs{
+    {{"passthrough", InodeCalc::kPassthrough},
+     {"path-hash", InodeCalc::kPathHash},
+     {"path-hash32", InodeCalc::kPathHash32},
+     {"devino-hash", InodeCalc::kDevinoHash},
+     {"devino-hash32", InodeCalc::kDevinoHash32},
+     {"hybrid-hash", InodeCalc::kHybridHash},
+     {"hybrid-hash32", InodeCalc::kHybridHash32}}};
 constexpr std::array<SettingRows::Word<NfsOpenHack>, 3> kNfsOpenHacks{
     {{"off", NfsOpenHack::kOff}, {"git", NfsOpenHack::kGit}, {"all", NfsOpenHack::kAll}}};
 constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
@@ -173,6 +181,11 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(behaviour.toggle("security-capability", When::kRuntime,
                                    settings.security_capability,
                                    "file capabilities (setcap) are shown and set"));
+  table.push_back(
+      behaviour.words<InodeCalc>("inodecalc", kInodeCalcs, When::kRuntime, settings.inode_calc,
+                                 "what inode numbers are made of: the path, the branch's inode "
+                                 "(devino), paths for directories "
+                                 "alone (hybrid); or they are the branch's (passthrough)"));
   table.push_back(behaviour.words<NfsOpenHack>(
       "nfsopenhack", kNfsOpenHacks, When::kNextOpen, settings.nfs_open_hack,
       "files without write bits that a branch will not open for writing (NFS, root squashed) are "

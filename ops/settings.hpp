@@ -8,6 +8,7 @@
 
 #include "ops/file_settings.hpp"
 #include "ops/function_policies.hpp"
+#include "ops/inode_number.hpp"
 #include "ops/shown_attributes.hpp"
 #include "proto/live_value.hpp"
 #include "proto/setting.hpp"
@@ -55,6 +56,7 @@ struct Settings {
   ShownAttributes shown;
   proto::LiveValue<XattrMode> xattr{XattrMode::kPassthrough};
   proto::LiveValue<bool> security_capability{true};
+  proto::LiveValue<InodeCalc> inode_calc{InodeCalc::kHybridHash};
   proto::LiveValue<NfsOpenHack> nfs_open_hack{NfsOpenHack::kOff};
   proto::LiveValue<StatfsOf> statfs_of{StatfsOf::kBase};
   proto::LiveValue<StatfsIgnore> statfs_ignore{StatfsIgnore::kNone};

@@ -60,4 +60,10 @@ policy::Choice choose_shown(const Settings& settings, Copies& copies, policy::Ra
   return opened.empty() ? found : opened;
 }
 
+/// Whether that is always the first copy in list order.
+[[nodiscard]] inline bool shows_first_copy(const Settings& settings) noexcept {
+  return settings.search[SearchFunction::kGetattr].takes != policy::Takes::kOther &&
+         settings.search[SearchFunction::kOpen].takes != policy::Takes::kOther;
+}
+
 }  // namespace bough::ops

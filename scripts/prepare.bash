@@ -63,6 +63,6 @@ need_namespaces() {
     "(systemd-nspawn, or unshare -m), not by chroot alone"
 }
 
-build_packages=(cmake g++ libboost1.81-dev libcli11-dev ninja-build)
+build_packages=(cmake g++ libboost1.81-dev libcli11-dev libxxhash-dev ninja-build)
 fuzz_packages=(clang libclang-rt-14-dev llvm)
 package_packages=(debhelper dpkg-dev doctest-dev git groff-base python3 xz-utils)

@@ -28,6 +28,49 @@ class Functions(sandbox.LiveCase):
             Path(branch, name).write_text(text)
             os.utime(os.path.join(branch, name), (1000 + number, 1000 + number))
 
+    # --- inodecalc
+    def numbers(self):
+        """{path: number}, and that every way to ask for one agrees."""
+        found = {}
+        for folder, _, _ in os.walk(self.top):
+            # ls -i takes the number from the listing where it needs nothing else, find from stat
+            listed = dict(line.split(None, 1)[::-1] for line in self.command(
+                ["ls", "-1iaU", "--color=never", folder]).splitlines())
+            for name, number in listed.items():
+                path = os.path.join(folder, name)
+                self.assertEqual(int(number), os.lstat(path).st_ino, path)
+                self.assertEqual(self.command(["stat", "-c", "%i", path]).strip(), number, path)
+                if name not in (".", ".."):
+                    found[os.path.relpath(path, self.top)] = int(number)
+        return found
+
+    def test_inodecalc(self):
+        kinds = ["passthrough", "path-hash", "path-hash32", "devino-hash", "devino-hash32", "hybrid-hash",
+                 "hybrid-hash32"]
+        self.start(["inodecalc=path-hash", "cache.attr=0", "cache.entry=0"])
+        for branch in self.branches:
+            os.makedirs(os.path.join(branch, "d/e"))
+        Path(self.branches[1], "d/f").write_text("f")
+        Path(self.branches[0], "d/linked").write_text("l")
+        os.link(os.path.join(self.branches[0], "d/linked"), os.path.join(self.branches[0], "d/e/again"))
+        seen = {}
+        for kind in kinds:
+            self.set("inodecalc", kind)
+            seen[kind] = self.numbers()
+            self.assertEqual(len(seen[kind]), 5)
+            self.assertEqual(seen[kind]["d/linked"], seen[kind]["d/e/again"], kind)
+            if kind.endswith("32"):
+                self.assertLess(max(seen[kind].values()), 2**32)
+        self.assertEqual(seen["passthrough"]["d/f"], os.stat(os.path.join(self.branches[1], "d/f")).st_ino)
+        self.assertEqual(seen["hybrid-hash"]["d"], seen["path-hash"]["d"])
+        self.assertEqual(seen["hybrid-hash"]["d/f"], seen["devino-hash"]["d/f"])
+        self.assertEqual(self.made_pool.unmount(), 0, self.made_pool.said())
+        self.made_pool = self.pool(self.branches[::-1], modes.Root(), ["minfreespace=1M", "inodecalc=devino-hash32"],
+                                   name="again")
+        self.top = self.made_pool.mountpoint
+        self.assertEqual(self.numbers()["d/f"], seen["devino-hash32"]["d/f"])
+        self.assertEqual(self.made_pool.unmount(), 0, self.made_pool.said())
+
     # --- func.*
     def test_policies(self):
         self.start(["func.open=newest", "category.search=newest", "func.getattr=ff", "func.mkdir=all",
