@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -49,17 +50,48 @@ struct OpenCopy {
   Fd fd;
 };
 
+using ReaddirKind = ReaddirPolicy::Kind;
+
+/// Calls `ask` (Result<void>(std::size_t)) for 0 to count - 1; the first error in this order,
+/// whatever the order of the calls. `at_once`: on several threads, each call is made then; else
+/// none after an error.
+template <class Ask>
+Result<void> ask_each(Pool& pool, std::size_t count, bool at_once, Ask ask) {
+  if (!at_once || count < 2) {
+    for (std::size_t i = 0; i < count; ++i)
+      if (const auto done = ask(i); !done) return done;
+    return {};
+  }
+  std::vector<Result<void>> done(count);
+  pool.listers.each(count, pool.settings.readdir.get().crew(), [&](std::size_t i) {
+    try {
+      done[i] = ask(i);
+    } catch (const std::bad_alloc&) {
+      done[i] = Errno{ENOMEM};
+    }
+  });
+  const auto failed =
+      std::find_if(done.begin(), done.end(), [](const auto& each) { return !each; });
+  return failed != done.end() ? *failed : Result<void>();
+}
+
 /// Every copy. A branch that fails fails the whole: what is not shown would be taken for absent.
 /// Only one whose disk is gone (ESTALE from its root) takes no part.
 Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std::string_view path) {
-  std::vector<OpenCopy> copies;
-  for (std::size_t i = 0; i < set.size(); ++i) {
+  std::vector<Fd> opened(set.size());
+  const bool at_once = pool.settings.readdir.get().kind != ReaddirKind::kSeq;
+  const auto done = ask_each(pool, set.size(), at_once, [&](std::size_t i) -> Result<void> {
     auto fd = open_with_relief(pool, [&] { return set[i].readable_directory(path); });
     if (fd)
-      copies.push_back(OpenCopy{set[i], i, *std::move(fd)});
+      opened[i] = *std::move(fd);
     else if (!means_absent(fd.error()) && fd.error() != Errno{ESTALE})
       return fd.error();
-  }
+    return {};
+  });
+  if (!done) return done.error();
+  std::vector<OpenCopy> copies;
+  for (std::size_t i = 0; i < opened.size(); ++i)
+    if (opened[i]) copies.push_back(OpenCopy{set[i], i, std::move(opened[i])});
   if (copies.empty()) return Errno{ENOENT};
   return copies;
 }
@@ -109,28 +141,42 @@ class Numbers {
   std::uint64_t sum_ = 0;
 };
 
+/// Calls `take` (void(const RawDirent&)) for every entry of a copy.
+template <class Take>
+Result<void> read_copy(Pool& pool, NodeId directory, const OpenCopy& copy, Take take) {
+  alignas(8) std::array<std::byte, kBuffer> buffer;
+  for (;;) {
+    const auto got = pool.backing.list(copy.fd.get(), buffer);
+    // ENOENT: the directory was removed meanwhile.
+    if (!got && got.error() == Errno{ENOENT}) return {};
+    if (!got) return got.error();
+    if (*got == 0) return {};
+    RawDirents records{std::span(buffer).first(*got)};
+    while (const auto entry = records.next())
+      if (presentable(directory, entry->name)) take(*entry);
+    if (records.broken()) return Errno{EIO};
+  }
+}
+
+/// In list order, however it is read: of names that several branches have, the first one's entry
+/// stays.
 Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId directory,
                                                          const std::vector<OpenCopy>& copies) {
-  auto snapshot = std::make_shared<DirSnapshot>();
   const Numbers number(pool, directory);
-  alignas(8) std::array<std::byte, kBuffer> buffer;
-  for (const OpenCopy& copy : copies) {
-    for (;;) {
-      const auto got = pool.backing.list(copy.fd.get(), buffer);
-      // ENOENT: the directory was removed meanwhile.
-      if (!got && got.error() == Errno{ENOENT}) break;
-      if (!got) return got.error();
-      if (*got == 0) break;
-      RawDirents records{std::span(buffer).first(*got)};
-      while (const auto entry = records.next())
-        if (presentable(directory, entry->name))
-          snapshot->add(
-              entry->name,
-              number(entry->name, copy.branch, listed_stat(copy.branch, entry->ino, entry->type)),
-              entry->type, copy.index);
-      if (records.broken()) return Errno{EIO};
-    }
-  }
+  const bool at_once = pool.settings.readdir.get().kind == ReaddirKind::kCor;
+  std::vector<DirSnapshot> parts(at_once ? copies.size() : 1);
+  const auto done = ask_each(pool, copies.size(), at_once, [&](std::size_t i) {
+    const OpenCopy& copy = copies[i];
+    DirSnapshot& part = parts[at_once ? i : 0];
+    return read_copy(pool, directory, copy, [&](const RawDirent& entry) {
+      part.add(entry.name,
+               number(entry.name, copy.branch, listed_stat(copy.branch, entry.ino, entry.type)),
+               entry.type, copy.index);
+    });
+  });
+  if (!done) return done.error();
+  auto snapshot = std::make_shared<DirSnapshot>(std::move(parts.front()));
+  for (std::size_t i = 1; i < parts.size(); ++i) snapshot->append(parts[i]);
   snapshot->seal();
   return std::shared_ptr<const DirSnapshot>(std::move(snapshot));
 }

@@ -21,6 +21,16 @@ void DirSnapshot::add(std::string_view name, std::uint64_t ino, std::uint32_t ty
   texts_.append(name).push_back('\0');
 }
 
+void DirSnapshot::append(const DirSnapshot& other) {
+  const std::size_t texts = texts_.size();
+  texts_.append(other.texts_);
+  entries_.reserve(entries_.size() + other.entries_.size());
+  for (Entry entry : other.entries_) {
+    entry.text += texts;
+    entries_.push_back(entry);
+  }
+}
+
 void DirSnapshot::seal(std::uint64_t (*hash)(std::string_view)) {
   for (Entry& entry : entries_)
     entry.cookie = std::clamp(hash(name(entry)) & kPositions, kFirstCookie, kLastPosition);

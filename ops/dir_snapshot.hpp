@@ -22,6 +22,8 @@ class DirSnapshot {
 
   /// Branch after branch, by its place in the list: the first entry of a name stays.
   void add(std::string_view name, std::uint64_t ino, std::uint32_t type, std::size_t branch);
+  /// All that was added to `other`, as if it came now. Neither is sealed.
+  void append(const DirSnapshot& other);
   /// Brings the names into order. `hash` is a parameter so that a test can make names collide.
   void seal(std::uint64_t (*hash)(std::string_view) = hash_text);
 

@@ -70,6 +70,26 @@ Setting function_row(std::string name, std::span<const policy::Policy> policies,
       [&bound, function] { return std::string(bound[function].name); });
 }
 
+Setting readdir_row(proto::LiveValue<ReaddirPolicy>& bound) {
+  Setting row;
+  row.name = "func.readdir";
+  row.group = "Policies";
+  row.when = Setting::When::kRuntime;
+  row.form = "seq|cosr[:N[:M]]|cor[:N[:M]]";
+  row.help =
+      "how the copies of a directory are opened and read: one by one, opened at once, opened and "
+      "read at once; by N threads, with M waiting for each";
+  row.set = [&bound](std::string_view text) -> std::string {
+    const auto policy = parse_readdir_policy(text);
+    if (!policy) return "wants seq, cosr or cor, and perhaps numbers, such as cosr:4 or cor:8:2";
+    bound = *policy;
+    return {};
+  };
+  row.get = [&bound] { return readdir_policy_text(bound); };
+  row.fallback = row.get();
+  return row;
+}
+
 }  // namespace
 
 void add_policy_settings(std::vector<Setting>& table, Settings& settings) {
@@ -110,6 +130,7 @@ void add_policy_settings(std::vector<Setting>& table, Settings& settings) {
   create("func.mkdir", CreateFunction::kMkdir, "category.create, for directories");
   create("func.mknod", CreateFunction::kMknod, "category.create, for fifos, sockets and devices");
   search("func.open", SearchFunction::kOpen, "which copy of a regular file is shown and opened");
+  table.push_back(readdir_row(settings.readdir));
   search("func.readlink", SearchFunction::kReadlink, "which copy of a symbolic link is followed");
   action("func.removexattr", ActionFunction::kRemovexattr, "category.action, for removexattr(2)");
   action("func.rename", ActionFunction::kRename, "category.action, for rename(2)");

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ops/backing.hpp"
+#include "ops/branch_crew.hpp"
 #include "ops/branch_set.hpp"
 #include "ops/directory_cache.hpp"
 #include "ops/free_names.hpp"
@@ -46,6 +47,7 @@ struct Pool {
   FreeNames free_names;
   SeenFiles seen_files;
   Refresher refresher;
+  BranchCrew listers;
   /// Closed while a directory moves; see UnionFs, its only user.
   Gate gate;
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change

@@ -9,6 +9,7 @@
 #include "ops/file_settings.hpp"
 #include "ops/function_policies.hpp"
 #include "ops/inode_number.hpp"
+#include "ops/readdir_policy.hpp"
 #include "ops/shown_attributes.hpp"
 #include "proto/live_value.hpp"
 #include "proto/setting.hpp"
@@ -38,6 +39,7 @@ struct Settings {
   CreatePolicies create;
   SearchPolicies search;
   ActionPolicies action;
+  proto::LiveValue<ReaddirPolicy> readdir;
   /// Whether a create policy that preserves paths lets rename(2) and link(2) make them all the
   /// same.
   proto::LiveValue<bool> clone_on_rename{false};

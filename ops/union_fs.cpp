@@ -193,10 +193,12 @@ class UnionFs final : public proto::Filesystem {
     pool_.settings.files.process_names.let_go();
     let_go_of_listings(pool_);
     pool_.refresher.rest();
+    pool_.listers.rest();
   }
 
   bool stop(std::chrono::milliseconds patience) noexcept override {
-    const bool alone = pool_.refresher.stop(patience);
+    const bool refreshed = pool_.refresher.stop(patience);
+    const bool alone = pool_.listers.stop(patience) && refreshed;
     pool_.handles.clear();
     pool_.nodes.clear();
     return alone;

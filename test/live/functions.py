@@ -28,6 +28,41 @@ class Functions(sandbox.LiveCase):
             Path(branch, name).write_text(text)
             os.utime(os.path.join(branch, name), (1000 + number, 1000 + number))
 
+    # --- func.readdir
+    def listers(self):
+        """The threads that open and read directories."""
+        names = []
+        for task in os.listdir(f"/proc/{self.made_pool.pid}/task"):
+            try:
+                names.append(Path(f"/proc/{self.made_pool.pid}/task/{task}/comm").read_text().strip())
+            except OSError:
+                pass
+        return names.count("boughfs-list")
+
+    def test_readdir(self):
+        self.start(["func.readdir=cor:3", "cache.attr=0", "cache.entry=0"], branches=5)
+        for number, branch in enumerate(self.branches):
+            os.mkdir(os.path.join(branch, "d"))
+            for each in range(200):
+                Path(branch, "d", f"f{each * (number + 1)}").touch()
+        path = os.path.join(self.top, "d")
+        expected = None
+        for kind in ("cor:3", "cosr:2:1", "seq", "cosr", "cor:-1"):
+            self.set("func.readdir", kind)
+            self.assertEqual(self.key("func.readdir"), kind)
+            for _ in range(20):
+                listed = os.listdir(path)
+                expected = expected or listed
+                self.assertEqual(listed, expected)
+                self.assertLessEqual(self.listers(), 8)
+        self.assertEqual(set(expected), {f"f{each * number}" for each in range(200) for number in range(1, 6)})
+        self.set("func.readdir", "cor:3")
+        os.listdir(path)
+        self.assertGreater(self.listers(), 0)
+        self.eventually(lambda: self.listers() == 0, 20, "the threads stay in the quiet")
+        self.assertEqual(os.listdir(path), expected)
+        self.assertEqual(self.made_pool.unmount(), 0, self.made_pool.said())
+
     # --- inodecalc
     def numbers(self):
         """{path: number}, and that every way to ask for one agrees."""
