@@ -14,7 +14,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "branches-mount-timeout",
     "branches-mount-timeout-fail",
     "follow-symlinks",
-    "link-cow",
     "link-exdev",
     "log.file",
     "moveonenospc",

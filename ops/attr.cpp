@@ -8,6 +8,7 @@
 #include "ops/attributes.hpp"
 #include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
+#include "ops/link_cow.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
 
@@ -251,6 +252,8 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   if (request.handle) return setattr_by_handle(pool, context, request);
   if (!changes_something(request)) return getattr(pool, context, {});
 
+  if (request.size)
+    if (const auto alone = break_link(pool, context, context.node); !alone) return alone.error();
   const auto no_new_copies = hold_copies(pool, context.node);
   std::array<Subject, Parts::kMost> subjects;
   const Parts parts(pool.settings.action, request);
@@ -260,6 +263,9 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
     subjects[i] = *std::move(found);
   }
   Subject* const subject = subjects.data();
+  if (request.size && pool.settings.links.cow)
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      std::erase_if(subjects[i].others, [](const NodeFile& file) { return file.stat.nlink > 1; });
   note_branch(context, pool, subject->own.branch);
   // The deciding file is changed as a whole; the copies after it, by what chose them.
   const auto done = change_all(pool, context, request, parts, subjects);

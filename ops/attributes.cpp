@@ -68,10 +68,12 @@ std::chrono::nanoseconds attr_validity(const Pool& pool, const FileStat& stat) n
 
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                      const Branch& branch, const FileStat& stat) {
+  // OPEN tells a node, not the name that it is opened by: what breaks links must know the name.
+  const bool apart = stat.nlink > 1 && stat.is_regular() && pool.settings.links.cow;
   const auto counted = stat.is_directory()
                            ? pool.nodes.count_directory(parent, name)
                            : pool.nodes.count_file(parent, name, Location{branch.id(), stat.id},
-                                                   branch.user_ino(stat.id));
+                                                   branch.user_ino(stat.id), apart);
   if (!counted) return Errno{ESTALE};
   pool.free_names.found(parent, name);
   proto::EntryReply reply;

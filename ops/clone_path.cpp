@@ -1,17 +1,14 @@
 #include "ops/clone_path.hpp"
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <span>
 #include <string>
-#include <vector>
 
+#include "ops/copy_metadata.hpp"
 #include "ops/locate.hpp"
 
 namespace bough::ops {
@@ -36,21 +33,6 @@ class Component {
   std::array<char, 256> text_{};
   std::size_t size_ = 0;
 };
-
-/// The file system there cannot hold what the source has (owners on vfat, xattrs on NFS), or an
-/// ordinary user's daemon may not give it: no reason to refuse the directory.
-bool cannot_hold(Errno error) noexcept {
-  switch (error.value()) {
-    case EPERM:
-    case EACCES:
-    case EOPNOTSUPP:
-    case ENOSYS:
-    case EINVAL:
-      return true;
-    default:
-      return false;
-  }
-}
 
 class Cloner {
  public:
@@ -80,8 +62,6 @@ class Cloner {
   [[nodiscard]] DirRef take_target() { return std::move(to_); }
 
  private:
-  static constexpr std::size_t kMaxXattr = 65536;
-
   Result<DirRef> open_below(int dir, std::string_view name) {
     auto fd =
         open_with_relief(pool_, [&] { return backing_.open_directory(dir, name, O_PATH, false); });
@@ -131,14 +111,7 @@ class Cloner {
   Result<Component> make_hidden() {
     constexpr int kTries = 8;
     for (int tries = 0;; ++tries) {
-      std::array<char, 32> text{};
-      constexpr std::string_view kPrefix = ".boughfs-";
-      std::memcpy(text.data(), kPrefix.data(), kPrefix.size());
-      constexpr int kHex = 16;
-      const char* const end = std::to_chars(text.data() + kPrefix.size(), text.data() + text.size(),
-                                            pool_.random.next(), kHex)
-                                  .ptr;
-      auto name = Component::of({text.data(), static_cast<std::size_t>(end - text.data())});
+      auto name = Component::of(hidden_name(pool_.random).data());
       const auto made = backing_.mkdir_at(to_.fd(), name->c_str(), S_IRWXU);
       if (made) return name;
       if (made.error() != Errno{EEXIST} || tries == kTries) return made.error();
@@ -153,79 +126,22 @@ class Cloner {
       // Set-id bits were meant for the other owner.
       mode &= 01777U;
     }
-    if (const auto copied = copy_xattrs(source.fd(), target.fd()); !copied) return copied;
+    if (const auto copied = copy_xattrs(backing_, source.fd(), target.fd()); !copied) return copied;
     // After the ACL: the group bits of a mode are the ACL's mask.
     const auto allowed = backing_.chmod(target.fd(), mode);
     if (!allowed && !cannot_hold(allowed.error())) return allowed;
-    copy_flags(source, like, target);
+    copy_directory_flags(source, like, target);
     const auto timed = backing_.set_times(target.fd(), times_of(like));
     if (!timed && !cannot_hold(timed.error())) return timed;
     return {};
   }
 
-  Result<void> copy_xattrs(int source, int target) {
-    std::vector<std::byte> names(kMaxXattr);
-    const auto listed = backing_.list_xattr(source, names);
-    if (!listed) return cannot_hold(listed.error()) ? Result<void>() : listed.error();
-    bool access_acl = false;
-    bool default_acl = false;
-    std::vector<std::byte> value;
-    const auto* name = reinterpret_cast<const char*>(names.data());
-    for (std::size_t left = *listed; left > 0;) {
-      const std::string_view text(name);
-      access_acl = access_acl || text == kAccessAcl;
-      default_acl = default_acl || text == kDefaultAcl;
-      value.resize(kMaxXattr);
-      const auto got = backing_.get_xattr(source, name, value);
-      if (got) {
-        const auto set = backing_.set_xattr(target, name, std::span(value).first(*got), 0);
-        if (!set && !cannot_hold(set.error())) return set;
-      } else if (!cannot_hold(got.error()) && got.error() != Errno{ENODATA}) {
-        return got.error();
-      }
-      name += text.size() + 1;
-      left -= text.size() + 1;
-    }
-    // What the new directory inherited from a parent that differs there.
-    if (!access_acl) static_cast<void>(backing_.remove_xattr(target, kAccessAcl));
-    if (!default_acl) static_cast<void>(backing_.remove_xattr(target, kDefaultAcl));
-    return {};
+  void copy_directory_flags(const DirRef& source, const FileStat& like, const DirRef& target) {
+    const auto from = backing_.reopen(source.fd(), O_RDONLY | O_DIRECTORY);
+    if (!from) return;
+    const auto to = backing_.reopen(target.fd(), O_RDONLY | O_DIRECTORY);
+    if (to) copy_flags(backing_, from->get(), like, to->get());
   }
-
-  /// As far as the two file systems know them.
-  void copy_flags(const DirRef& source, const FileStat& like, const DirRef& target) {
-    constexpr std::uint64_t kTold =
-        STATX_ATTR_COMPRESSED | STATX_ATTR_NODUMP | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
-    constexpr int kCopied =
-        FS_SYNC_FL | FS_DIRSYNC_FL | FS_NOATIME_FL | FS_NODUMP_FL | FS_COMPR_FL | FS_NOCOW_FL;
-    // A file system that tells flags by statx(2) is one that has them at all.
-    if ((like.attributes_mask & kTold) == 0) return;
-    const int wanted = flags_of(source) & kCopied;
-    if (wanted == 0) return;
-    const auto fd = backing_.reopen(target.fd(), O_RDONLY | O_DIRECTORY);
-    if (!fd) return;
-    int flags = 0;
-    const auto bytes = std::as_writable_bytes(std::span(&flags, 1));
-    if (!backing_.control(fd->get(), FS_IOC_GETFLAGS, bytes)) return;
-    flags |= wanted;
-    static_cast<void>(backing_.control(fd->get(), FS_IOC_SETFLAGS, bytes));
-  }
-
-  int flags_of(const DirRef& directory) {
-    const auto fd = backing_.reopen(directory.fd(), O_RDONLY | O_DIRECTORY);
-    int flags = 0;
-    if (!fd) return 0;
-    const auto bytes = std::as_writable_bytes(std::span(&flags, 1));
-    return backing_.control(fd->get(), FS_IOC_GETFLAGS, bytes) ? flags : 0;
-  }
-
-  static TimesChange times_of(const FileStat& stat) {
-    return {proto::TimeChange{false, stat.atime.seconds, stat.atime.nanoseconds},
-            proto::TimeChange{false, stat.mtime.seconds, stat.mtime.nanoseconds}};
-  }
-
-  static constexpr const char* kAccessAcl = "system.posix_acl_access";
-  static constexpr const char* kDefaultAcl = "system.posix_acl_default";
 
   Pool& pool_;
   Backing& backing_;

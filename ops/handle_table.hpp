@@ -135,6 +135,11 @@ class HandleTable {
     for (const HandleId id : ids())
       if (auto handle = directory(id)) visit(*handle);
   }
+  template <class Visit>
+  void each_file(Visit visit) {
+    for (const HandleId id : ids())
+      if (auto handle = file(id)) visit(*handle);
+  }
   [[nodiscard]] std::uint64_t size() const noexcept;
   void clear() noexcept;
 

@@ -146,6 +146,8 @@ struct NodeTable::State {
     into.ino = sum ? path_ino(*sum) : node.ino;
     into.version = node.version;
     into.named = false;
+    into.names = node.names;
+    into.holds = node.holds;
     into.path.clear();
     into.name_size = 0;
     into.name_text[0] = '\0';
@@ -226,6 +228,15 @@ struct NodeTable::State {
     names.reset();
     files.reset();
     entries.reset();
+  }
+
+  bool relocate(Slot slot, const Location& where) noexcept {
+    if (slot == 0 || nodes[slot].kind != NodeKind::kFile) return false;
+    files.erase(slot);
+    place(nodes[slot], where);
+    files.insert(slot);
+    ++nodes[slot].version;
+    return true;
   }
 
   // --- edges
@@ -377,20 +388,25 @@ Generation NodeTable::generation(NodeId node) const noexcept {
 }
 
 std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::string_view name,
-                                                        const Location& where, std::uint64_t ino) {
+                                                        const Location& where, std::uint64_t ino,
+                                                        bool apart) {
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
   state->nodes.reserve();
   state->files.reserve();
   state->reserve_edge(name);
-  Slot slot = state->find_file(where.file);
+  const Slot edge = state->find_edge(directory, name);
+  const Slot last = edge != 0 ? state->edges[edge].node : 0;
+  // One file can have several nodes, made apart: the one that it has here is the first choice.
+  const bool same = last != 0 && state->nodes[last].is_file(where.file);
+  Slot slot = same && (!apart || state->nodes[last].names == 1) ? last : 0;
+  if (slot == 0 && !apart) slot = state->find_file(where.file);
   if (slot == 0) {
     slot = state->add_file(where, ino);
   } else {
     state->nodes[slot].branch = where.branch;
   }
-  const Slot edge = state->find_edge(directory, name);
   if (edge == 0) {
     state->add_edge(directory, name, slot);
   } else if (state->edges[edge].node != slot) {
@@ -575,12 +591,13 @@ void NodeTable::exchange_names(NodeId first_parent, std::string_view first_name,
 
 void NodeTable::relocate(NodeId node, const Location& where) {
   const Locked state(mutex_, *state_);
+  state->relocate(state->find(node), where);
+}
+
+void NodeTable::replace(NodeId node, const Location& where, std::uint64_t ino) {
+  const Locked state(mutex_, *state_);
   const Slot slot = state->find(node);
-  if (slot == 0 || state->nodes[slot].kind != NodeKind::kFile) return;
-  state->files.erase(slot);
-  state->place(state->nodes[slot], where);
-  state->files.insert(slot);
-  ++state->nodes[slot].version;
+  if (state->relocate(slot, where)) state->nodes[slot].ino = ino;
 }
 
 NodeTable::Figures NodeTable::figures() const {

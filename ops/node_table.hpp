@@ -42,6 +42,9 @@ struct NodeView {
   std::uint32_t version = 0;
   /// Whether a name still leads to it.
   bool named = false;
+  /// How many names are known, and how many handles hold it.
+  std::uint32_t names = 0;
+  std::uint32_t holds = 0;
   /// The directory that holds its last used name, and that name (files); for a directory, its own
   /// path. Only where named.
   PathText path;
@@ -84,8 +87,10 @@ class NodeTable {
   /// `name` in `parent` leads to the file at `where`. Makes the node or the edge where there is
   /// none; an edge that led to another node is turned. Nothing: `parent` is not a known directory,
   /// or the name is empty or longer than 255 bytes. Throws std::bad_alloc, nothing changed.
+  /// `apart`: the name is to have a node that no other name leads to.
   [[nodiscard]] std::optional<Counted> count_file(NodeId parent, std::string_view name,
-                                                  const Location& where, std::uint64_t ino);
+                                                  const Location& where, std::uint64_t ino,
+                                                  bool apart = false);
   /// `name` in `parent` is a directory.
   [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.
@@ -137,6 +142,8 @@ class NodeTable {
                       std::string_view second_name);
   /// The file lives elsewhere now; its st_ino stays.
   void relocate(NodeId node, const Location& where);
+  /// The node is another file from now on, with another st_ino.
+  void replace(NodeId node, const Location& where, std::uint64_t ino);
 
   // --- figures
   struct Figures {

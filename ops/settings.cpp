@@ -196,6 +196,7 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(behaviour.words<StatfsIgnore>(
       "statfs-ignore", kStatfsIgnore, When::kRuntime, settings.statfs_ignore,
       "branches whose room df does not count as available: RO and NC ones (ro), NC ones (nc)"));
+  add_link_settings(table, settings.links);
   return table;
 }
 

@@ -9,6 +9,7 @@
 #include "ops/file_settings.hpp"
 #include "ops/function_policies.hpp"
 #include "ops/inode_number.hpp"
+#include "ops/link_settings.hpp"
 #include "ops/readdir_policy.hpp"
 #include "ops/shown_attributes.hpp"
 #include "proto/live_value.hpp"
@@ -56,6 +57,7 @@ struct Settings {
   bool direct_io_allow_mmap = true;
   FileSettings files;
   ShownAttributes shown;
+  LinkSettings links;
   proto::LiveValue<XattrMode> xattr{XattrMode::kPassthrough};
   proto::LiveValue<bool> security_capability{true};
   proto::LiveValue<InodeCalc> inode_calc{InodeCalc::kHybridHash};

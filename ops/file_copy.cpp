@@ -1,0 +1,147 @@
+#include "ops/file_copy.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ops/copy_metadata.hpp"
+#include "ops/credentials.hpp"
+#include "ops/locate.hpp"
+#include "ops/place.hpp"
+
+namespace bough::ops {
+namespace {
+
+/// Between two looks at anything else; the kernel copies at most 2 GiB a call.
+constexpr std::uint64_t kStep = 64U << 20U;
+constexpr std::size_t kBuffer = 256U << 10U;
+
+/// The kernel has no way of its own between these two files.
+bool must_be_read(Errno error) noexcept {
+  switch (error.value()) {
+    case EXDEV:
+    case EINVAL:
+    case EOPNOTSUPP:
+    case ENOSYS:
+    case EPERM:
+    case ETXTBSY:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool same(const Time& a, const Time& b) noexcept {
+  return a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
+}
+
+class Copying {
+ public:
+  Copying(Pool& pool, int source, int target, const FileStat& like, Payer payer)
+      : pool_(pool),
+        backing_(pool.backing),
+        source_(source),
+        target_(target),
+        like_(like),
+        payer_(payer) {}
+
+  Result<FileStat> run() {
+    // Before the data: both decide how that is written.
+    copy_flags(backing_, source_, like_, target_);
+    const auto owned = backing_.chown(target_, like_.uid, like_.gid);
+    if (!owned && !cannot_hold(owned.error())) return owned.error();
+    if (const auto done = backing_.truncate(target_, like_.size); !done) return done.error();
+    if (const auto done = data(); !done) return done.error();
+    // After it: a write clears file capabilities and set-ids.
+    if (const auto done = copy_xattrs(backing_, source_, target_); !done) return done.error();
+    // Set-id bits were meant for the owner. Group bits are the ACL's mask, so they come after it.
+    const std::uint32_t mode = like_.mode & (owned ? 07777U : 01777U);
+    if (const auto done = backing_.chmod(target_, mode); !done && !cannot_hold(done.error()))
+      return done.error();
+    if (const auto done = backing_.set_times(target_, times_of(like_));
+        !done && !cannot_hold(done.error()))
+      return done.error();
+    if (const auto done = backing_.sync(target_, false); !done) return done.error();
+    const auto now = backing_.stat(source_);
+    if (!now) return now.error();
+    if (now->size != like_.size || !same(now->mtime, like_.mtime) || !same(now->ctime, like_.ctime))
+      return Errno{EBUSY};
+    return backing_.stat(target_);
+  }
+
+ private:
+  Result<void> data() {
+    for (std::uint64_t at = 0; at < like_.size;) {
+      const auto begin = backing_.seek(source_, at, SEEK_DATA);
+      if (!begin && begin.error() == Errno{ENXIO}) return {};
+      std::uint64_t end = like_.size;
+      if (begin) {
+        at = *begin;
+        if (const auto hole = backing_.seek(source_, at, SEEK_HOLE)) end = std::min(*hole, end);
+      } else if (begin.error() != Errno{EINVAL} && begin.error() != Errno{EOPNOTSUPP}) {
+        return begin.error();
+      }
+      while (at < end) {
+        const auto done = piece(at, std::min(kStep, end - at));
+        if (!done) return done.error();
+        if (*done == 0) return Errno{EBUSY};
+        at += *done;
+      }
+    }
+    return {};
+  }
+
+  Result<std::uint64_t> piece(std::uint64_t at, std::uint64_t size) {
+    const CallerGuard guard(pool_, payer_.uid, payer_.gid, std::nullopt, 0,
+                            CallerGuard::Purpose::kAllocate);
+    if (!guard.ready()) return guard.ready().error();
+    if (!by_hand_) {
+      const auto done = backing_.copy_range(source_, at, target_, at, size);
+      if (done && *done > 0) return *done;
+      if (!done && !must_be_read(done.error())) return done.error();
+      by_hand_ = true;
+    }
+    buffer_.resize(kBuffer);
+    const auto got = backing_.read(
+        source_, std::span(buffer_).first(std::min<std::uint64_t>(size, kBuffer)), at);
+    if (!got) return got.error();
+    for (std::size_t written = 0; written < *got;) {
+      const auto done = backing_.write(target_, std::span(buffer_).first(*got).subspan(written),
+                                       at + written, false);
+      if (!done) return done.error();
+      if (*done == 0) return Errno{EIO};
+      written += *done;
+    }
+    return *got;
+  }
+
+  Pool& pool_;
+  Backing& backing_;
+  const int source_;
+  const int target_;
+  const FileStat& like_;
+  const Payer payer_;
+  bool by_hand_ = false;
+  std::vector<std::byte> buffer_;
+};
+
+}  // namespace
+
+Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name, Payer payer) {
+  const auto like = pool.backing.stat(source);
+  if (!like) return like.error();
+  const auto target = open_with_relief(
+      pool, [&] { return pool.backing.open_at(to, name, O_RDWR | O_CREAT | O_EXCL, 0); });
+  if (!target) return target.error();
+  UndoName undo(pool.backing, to, name, false);
+  auto copied = Copying(pool, source, target->get(), *like, payer).run();
+  if (copied) undo.dismiss();
+  return copied;
+}
+
+}  // namespace bough::ops
