@@ -14,7 +14,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "branches-mount-timeout",
     "branches-mount-timeout-fail",
     "follow-symlinks",
-    "link-exdev",
     "log.file",
     "moveonenospc",
     "never-forget-nodes",
@@ -22,7 +21,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "posix-acl",
     "remember",
     "remember-nodes",
-    "rename-exdev",
     "symlinkify",
     "symlinkify-timeout",
 });

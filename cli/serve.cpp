@@ -87,6 +87,7 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
     config.config_file.go_live(std::move(keys),
                                [report_to](const std::string& line) { complain(line, report_to); });
   };
+  control.mountpoint = place;
   return control;
 }
 

@@ -161,7 +161,11 @@ Result<DirRef> clone_path(Pool& pool, Branch& from, Branch& to, std::string_view
   if (!source) return source;
   auto target = open_directory(pool, to, "");
   if (!target) return target;
-  Cloner cloner(pool, *std::move(source), *std::move(target));
+  return clone_below(pool, *std::move(source), *std::move(target), path);
+}
+
+Result<DirRef> clone_below(Pool& pool, DirRef from, DirRef to, std::string_view path) {
+  Cloner cloner(pool, std::move(from), std::move(to));
   while (!path.empty()) {
     const std::size_t end = std::min(path.find('/'), path.size());
     const auto name = Component::of(path.substr(0, end));

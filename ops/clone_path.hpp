@@ -14,4 +14,7 @@ namespace bough::ops {
 [[nodiscard]] Result<DirRef> clone_path(Pool& pool, Branch& from, Branch& to,
                                         std::string_view path);
 
+/// The same below any two directories.
+[[nodiscard]] Result<DirRef> clone_below(Pool& pool, DirRef from, DirRef to, std::string_view path);
+
 }  // namespace bough::ops

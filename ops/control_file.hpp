@@ -39,6 +39,8 @@ struct ControlOptions {
   /// Is given the keys of the pool when it is made; they are good while it lives, and may be set
   /// from within a row's `set`.
   std::function<void(LiveKeys)> hand_over = [](const LiveKeys&) {};
+  /// The mount point's absolute path, for symbolic links that lead through the pool.
+  std::string mountpoint;
 };
 
 /// The extended attributes of the control file: every key can be read under both prefixes, and

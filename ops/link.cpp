@@ -1,8 +1,49 @@
+#include <string>
+
 #include "ops/attributes.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
+#include "ops/rename_exdev.hpp"
 
 namespace bough::ops {
+namespace {
+
+/// link-exdev: a symbolic link to the file. The kernel takes the answer only if it has the type of
+/// the file that was to be linked, so it says that the name is the file, and for no time at all.
+Result<proto::EntryReply> link_by_symlink(Pool& pool, const Context& context,
+                                          const proto::LinkRequest& request, const NodeFile& file,
+                                          const Branch& branch, std::string_view new_path) {
+  const LinkExdev how = pool.settings.links.link_exdev;
+  NodeView view;
+  if (how == LinkExdev::kPassthrough || !pool.nodes.view(request.old_node, view) || !view.named)
+    return Errno{EXDEV};
+  const std::string old_path = joined(view.path.view(), view.name());
+  std::string target;
+  switch (how) {
+    case LinkExdev::kRelative:
+      target = relative_target(new_path, old_path);
+      break;
+    case LinkExdev::kOnBranch:
+      target = joined(branch.path(), old_path);
+      break;
+    default:
+      if (pool.mountpoint.empty()) return Errno{EXDEV};
+      target = joined(pool.mountpoint, old_path);
+      break;
+  }
+  const auto made = symlink(pool, context, {request.new_name, target, {}});
+  if (!made) return made.error();
+  const auto counted = pool.nodes.count_again(request.old_node);
+  if (!counted) return Errno{ESTALE};
+  proto::EntryReply reply;
+  reply.claim = proto::LookupClaim(pool.owner, counted->node);
+  reply.entry.node = counted->node;
+  reply.entry.generation = pool.nodes.generation(counted->node);
+  reply.entry.attr = to_attr(pool, file.stat, counted->ino);
+  return reply;
+}
+
+}  // namespace
 
 /// Only the node's own file gets the name, on its own branch. Copies of its old path on further
 /// branches are other files, which happen to lie under the same name: a link to one of them would
@@ -36,8 +77,13 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   }
   if (branch.mode() == BranchMode::kReadOnly) return Errno{EROFS};
 
-  if (keeps_to_paths(pool) && !facts.exists(index)) return unanswered(facts).value_or(Errno{EXDEV});
-  const auto parent = or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
+  const auto parent = [&]() -> Result<DirRef> {
+    if (keeps_to_paths(pool) && !facts.exists(index))
+      return unanswered(facts).value_or(Errno{EXDEV});
+    return or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
+  }();
+  if (!parent && parent.error() == Errno{EXDEV})
+    return link_by_symlink(pool, context, request, *file, branch, path.view());
   if (!parent) return parent.error();
   if (const auto linked = pool.backing.link_fd(file->fd(), parent->fd(), name.c_str()); !linked)
     return linked.error();

@@ -1,8 +1,25 @@
 #include "ops/link_settings.hpp"
 
+#include <array>
+#include <cstddef>
+
 #include "ops/setting_rows.hpp"
 
 namespace bough::ops {
+namespace {
+
+template <class T, std::size_t N>
+using Words = std::array<SettingRows::Word<T>, N>;
+
+constexpr Words<RenameExdev, 3> kRenameExdev{{{"passthrough", RenameExdev::kPassthrough},
+                                              {"rel-symlink", RenameExdev::kRelative},
+                                              {"abs-symlink", RenameExdev::kAbsolute}}};
+constexpr Words<LinkExdev, 4> kLinkExdev{{{"passthrough", LinkExdev::kPassthrough},
+                                          {"rel-symlink", LinkExdev::kRelative},
+                                          {"abs-base-symlink", LinkExdev::kOnBranch},
+                                          {"abs-pool-symlink", LinkExdev::kInPool}}};
+
+}  // namespace
 
 void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& settings) {
   using When = proto::Setting::When;
@@ -11,6 +28,15 @@ void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& setting
                                "a file with several names gets one of its own, as a whole copy, "
                                "when it is opened for writing; the other names keep what they "
                                "have"));
+  table.push_back(
+      links.words<RenameExdev>("rename-exdev", kRenameExdev, When::kRuntime, settings.rename_exdev,
+                               "instead of EXDEV, rename moves the file to .mergerfs_rename_exdev "
+                               "on its branch and leaves a "
+                               "symbolic link to it, relative or through the mount point"));
+  table.push_back(links.words<LinkExdev>(
+      "link-exdev", kLinkExdev, When::kRuntime, settings.link_exdev,
+      "instead of EXDEV, link makes a symbolic link to the file: relative, on its branch, or "
+      "through the mount point"));
 }
 
 }  // namespace bough::ops

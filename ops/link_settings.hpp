@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "proto/live_value.hpp"
@@ -7,10 +8,17 @@
 
 namespace bough::ops {
 
+/// The option rename-exdev: what RENAME does where a file cannot come to its new directory.
+enum class RenameExdev : std::uint8_t { kPassthrough, kRelative, kAbsolute };
+/// The option link-exdev, for LINK.
+enum class LinkExdev : std::uint8_t { kPassthrough, kRelative, kOnBranch, kInPool };
+
 /// What hard and symbolic links do.
 struct LinkSettings {
   /// A file with several names is copied before it is opened for writing.
   proto::LiveValue<bool> cow{false};
+  proto::LiveValue<RenameExdev> rename_exdev{RenameExdev::kPassthrough};
+  proto::LiveValue<LinkExdev> link_exdev{LinkExdev::kPassthrough};
 };
 
 /// Adds the rows of the option table that are bound to `settings`.

@@ -68,6 +68,8 @@ struct Pool {
   proto::KernelPort* port = nullptr;
   /// The daemon may act as its callers (it is root in its user namespace).
   bool may_become = false;
+  /// The absolute path of the mount point; empty where it is not known.
+  std::string mountpoint;
   Identity own;
   /// One line for the log. Any thread.
   std::function<void(const std::string&)> complain = [](const std::string&) {};

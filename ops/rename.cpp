@@ -4,6 +4,7 @@
 
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
+#include "ops/rename_exdev.hpp"
 #include "ops/shown_copy.hpp"
 
 namespace bough::ops {
@@ -322,12 +323,14 @@ Result<void> rename(Pool& pool, const Context& context, const proto::RenameReque
     return known.error();
   const bool new_is_free =
       !context.unique.resent() && pool.free_names.take(request.new_parent, request.new_name.view());
-  return as_lately_or_now([&](Directories directories, bool& acted) {
+  const auto done = as_lately_or_now([&](Directories directories, bool& acted) {
     const bool lately = directories == Directories::kRecent;
     return Renaming(pool, context, request, old_path.view(), new_path.view(), directories,
                     lately && new_is_free)
         .run(acted);
   });
+  if (done || done.error() != Errno{EXDEV} || (flags & ~kNoReplace) != 0) return done;
+  return rename_aside(pool, context, request, old_path.view(), new_path.view());
 }
 
 }  // namespace bough::ops

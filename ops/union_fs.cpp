@@ -142,6 +142,7 @@ class UnionFs final : public proto::Filesystem {
                          return control_.change(key, value, why);
                        },
                        [this](std::string_view key) { return control_.value(key); }});
+    pool_.mountpoint = std::move(control.mountpoint);
   }
 
   ~UnionFs() override { static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0))); }

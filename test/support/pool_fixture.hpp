@@ -108,6 +108,7 @@ class PoolFixture {
     control.rows = ops::settings_table(settings_);
     control.complain = [this](const std::string& line) { complaints.push_back(line); };
     control.mounted_inside = [this] { return mounted_inside; };
+    control.mountpoint = "/mnt/pool";
     fs_ = ops::make_union_fs(backing(), settings_, std::move(control));
     proto::InitWants wants;
     fs_->want(wants);
