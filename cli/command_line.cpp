@@ -23,11 +23,6 @@ constexpr option kLongFlags[] = {{"help", no_argument, nullptr, kHelp},
                                  {"version", no_argument, nullptr, kVersion},
                                  {nullptr, 0, nullptr, 0}};
 
-std::string_view name_of(std::string_view program) {
-  const auto slash = program.rfind('/');
-  return slash == std::string_view::npos ? program : program.substr(slash + 1);
-}
-
 void append(std::vector<OptionWord>& to, std::vector<OptionWord> words) {
   to.insert(to.end(), std::make_move_iterator(words.begin()), std::make_move_iterator(words.end()));
 }
@@ -79,12 +74,17 @@ void take_flag(int flag, CommandLine& line) {
 
 }  // namespace
 
+std::string_view program_name(std::string_view program) {
+  const auto slash = program.rfind('/');
+  return slash == std::string_view::npos ? program : program.substr(slash + 1);
+}
+
 bool is_mount_helper_name(std::string_view program) {
-  return name_of(program).starts_with("mount.");
+  return program_name(program).starts_with("mount.");
 }
 
 bool is_mergerfs_name(std::string_view program) {
-  std::string_view name = name_of(program);
+  std::string_view name = program_name(program);
   for (const std::string_view prefix : {"mount.", "fuse."})
     if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
   return name == "mergerfs";

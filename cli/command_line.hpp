@@ -27,6 +27,9 @@ struct CommandLine {
   bool sloppy = false;
 };
 
+/// What stands behind the last slash.
+[[nodiscard]] std::string_view program_name(std::string_view program);
+
 /// Whether the program was called by a name that mount(8) calls helpers by.
 [[nodiscard]] bool is_mount_helper_name(std::string_view program);
 

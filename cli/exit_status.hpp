@@ -9,7 +9,8 @@ namespace bough::cli {
 /// helpers' statuses; README.md and --help list them.
 enum class ExitStatus : int {
   kOk = 0,
-  /// The command line, an option, a branch or the mount point is wrong; nothing was mounted, or set.
+  /// The command line, an option, a branch or the mount point is wrong; nothing was mounted, or
+  /// set.
   kUsage = 1,
   /// The system refused something that has nothing to do with the pool (no process, no memory); or
   /// the pool refused a subcommand, or does not answer.
@@ -18,6 +19,8 @@ enum class ExitStatus : int {
   kNotAPool = 3,
   /// The pool was mounted and its connection ended by an error.
   kServing = 4,
+  /// fsck: copies differ, and were left so.
+  kDiffer = 5,
   /// The mount failed.
   kMount = 32,
 };

@@ -16,6 +16,8 @@ constexpr std::string_view kUsage =
     "       boughfs SOURCE TARGET -o OPTIONS        (as mount(8) and fstab call it)\n"
     "       boughfs status MOUNT [--json]\n"
     "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
+    "       boughfs fsck PATH [--fix none|manual|newest|largest] [--check-size] [--copy-file]\n"
+    "       boughfs collect-info\n"
     "\n"
     "Joins the directories BRANCHES (PATH[=RW|RO|NC[,MINFREE]], separated by ':' or as several\n"
     "arguments) into one pool at MOUNTPOINT. Unmount with umount or fusermount3 -u.\n"
@@ -36,7 +38,9 @@ constexpr std::string_view kUsage =
     "  ctl MOUNT list [--json]         the options of the mounted pool, as they are in force\n"
     "  ctl MOUNT get KEY [--json]      one of them\n"
     "  ctl MOUNT set KEY [VALUE]       change one at once\n"
-    "  ctl MOUNT info [--json]         its branches, policies and caching\n";
+    "  ctl MOUNT info [--json]         its branches, policies and caching\n"
+    "  fsck PATH [--fix HOW]           find copies that differ; fsck --help\n"
+    "  collect-info                    what a report of a fault needs to say\n";
 
 constexpr std::string_view kStatus =
     "\n"
@@ -51,8 +55,9 @@ constexpr std::string_view kStatus =
     "      or with ctl: nothing is set\n"
     "   2  the system refused (no process, no memory); nothing is mounted. ctl: the pool refused\n"
     "      (no permission, mounted read-only), or does not answer\n"
-    "   3  status, ctl: the path is in no boughfs pool\n"
+    "   3  status, ctl, fsck: the path is in no boughfs pool\n"
     "   4  with -f: the connection ended by an error or was aborted\n"
+    "   5  fsck: copies differ, and were left so\n"
     "  32  the mount failed; nothing is mounted\n";
 
 /// Appends `text` from column kColumn on, broken between words.

@@ -6,7 +6,9 @@
 
 #include "cli/command_line.hpp"
 #include "cli/mount_command.hpp"
+#include "cli/subcommands/collect_info.hpp"
 #include "cli/subcommands/ctl.hpp"
+#include "cli/subcommands/fsck.hpp"
 #include "cli/subcommands/status.hpp"
 #include "ops/union_fs.hpp"
 #include "session/handshake.hpp"
@@ -21,7 +23,14 @@ struct Subcommand {
   ExitStatus (*run)(int argc, char* const argv[]);
 };
 
-constexpr Subcommand kSubcommands[] = {{"status", status_command}, {"ctl", ctl_command}};
+constexpr Subcommand kSubcommands[] = {{"status", status_command},
+                                       {"ctl", ctl_command},
+                                       {"fsck", fsck_command},
+                                       {"collect-info", collect_info_command}};
+
+/// By which mergerfs' scripts call the same.
+constexpr Subcommand kPrograms[] = {{"fsck.mergerfs", fsck_command},
+                                    {"mergerfs.collect-info", collect_info_command}};
 
 ExitStatus complain(const std::exception& reason, ExitStatus status) {
   std::fprintf(stderr, "boughfs: %s\n", reason.what());
@@ -29,6 +38,8 @@ ExitStatus complain(const std::exception& reason, ExitStatus status) {
 }
 
 ExitStatus choose(int argc, char* argv[]) {
+  for (const Subcommand& each : kPrograms)
+    if (argc > 0 && program_name(argv[0]) == each.name) return each.run(argc, argv);
   if (argc > 1 && !is_mount_helper_name(argv[0]) && !is_mergerfs_name(argv[0])) {
     for (const Subcommand& each : kSubcommands) {
       if (each.name == argv[1]) return each.run(argc - 1, argv + 1);

@@ -546,6 +546,131 @@ class Mounted(Case):
         (self.top / "status").mkdir()
         self.check_mounts("./status", "pool", cwd=self.top)
 
+    def two_copies(self, name, contents=("first\n", "the second\n")):
+        for branch, content, mode, age in zip((self.a, self.b), contents, (0o640, 0o2750), (100, 50)):
+            path = branch / name
+            path.write_text(content, encoding="utf-8")
+            os.chown(path, 1000 + mode, 7)
+            path.chmod(mode)
+            os.setxattr(path, "user.of", branch.name.encode())
+            os.utime(path, (time.time() - age, int(time.time()) - age))
+        return [self.a / name, self.b / name]
+
+    def fsck(self, *arguments, good=0, program=None, **more):
+        done = self.run_boughfs(*(() if program else ("fsck",)), *arguments, program=program, **more)
+        self.assertEqual((done.returncode, done.stderr), (good, ""))
+        return done.stdout
+
+    def test_fsck_finds_copies_that_differ(self):
+        for branch in (self.a, self.b):
+            (branch / "d").mkdir()
+            (branch / "same").write_text("x", encoding="utf-8")
+        self.two_copies("d/file\nname")
+        (self.a / "d").chmod(0o700)
+        (self.a / "size").write_text("one", encoding="utf-8")
+        (self.b / "size").write_text("three", encoding="utf-8")
+        (self.a / "link").symlink_to("d")
+        (self.b / "link").symlink_to("d")
+        os.chown(self.b / "link", 5, 5, follow_symlinks=False)
+        self.check_mounts("-o", "cache.attr=0", f"{self.a}:{self.b}", self.pool)
+        said = self.fsck(self.pool, good=5)
+        self.assertEqual([line for line in said.splitlines() if line.startswith("*")],
+                         [f"* {self.pool}/d", f"* {self.pool}/d/file?name", f"* {self.pool}/link"])
+        for part in (f"  0: {self.a}/d uid=0 gid=0 mode=0700 type=directory", f"  1: {self.b}/d uid=0 gid=0 mode=0755",
+                     f"  0: {self.a}/d/file?name uid={1000 + 0o640} gid=7 mode=0640 type=regular size=6 mtime=20"):
+            self.assertIn(part, said)
+        self.assertIn(f"* {self.pool}/size\n", self.fsck("--check-size", self.pool, good=5))
+        self.assertNotIn("/size", self.fsck("--check-size", "false", self.pool, good=5))
+        link = self.top / "fsck.mergerfs"
+        link.symlink_to(BOUGHFS)
+        self.assertIn("/size\n", self.fsck("--check-size", "true", self.pool, good=5, program=link))
+        self.assertEqual(self.fsck(self.pool / "same"), "")
+        self.fsck("--fix", "manual", self.pool / "d/file\nname", good=5)
+        self.assertIn("* d\n", self.fsck("d", good=5, cwd=self.pool))
+        self.assertIn("* ./d\n", self.fsck(".", good=5, cwd=self.pool))
+        self.assertIn("* ../d/file?name\n", self.fsck("../d/", good=5, cwd=self.pool / "d").replace("d//", "d/"))
+        inside = self.top / "inside"
+        inside.mkdir()
+        subprocess.run(["mount", "--bind", self.pool / "d", inside], check=True)
+        self.assertIn(f"* {inside}/file?name\n", self.fsck(inside, good=5))
+        self.assertIn("link\n", self.fsck("--fix", "newest", self.pool))
+        self.assertEqual(self.fsck(self.pool), "")
+        self.assertEqual(os.lstat(self.a / "link").st_uid, os.lstat(self.b / "link").st_uid)
+        self.assertEqual((self.a / "d/file\nname").read_text(encoding="utf-8"), "first\n")
+        self.check_refused_inside(3, "no boughfs pool", "fsck", self.a)
+        self.check_refused_inside(1, "fsck --help", "fsck", "--fix", "some", self.pool)
+        self.check_refused_inside(1, "fsck --help", "fsck")
+
+    def check_refused_inside(self, status, part, *arguments):
+        done = self.run_boughfs(*arguments)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (status, 1), done.stderr)
+        self.assertIn(part, done.stderr)
+
+    def test_fsck_takes_owner_and_permissions_over(self):
+        for how, answer, right in (("newest", None, 1), ("largest", None, 1), ("manual", "0\n", 0)):
+            with self.subTest(how=how):
+                copies = self.two_copies("file")
+                want = copies[right].stat()
+                self.check_mounts(f"{self.a}:{self.b}", self.pool)
+                done = subprocess.run([BOUGHFS, "fsck", "--fix", how, self.pool], input=answer, text=True,
+                                      stdout=subprocess.PIPE, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                for copy in copies:
+                    now = copy.stat()
+                    self.assertEqual((now.st_mode, now.st_uid, now.st_gid), (want.st_mode, want.st_uid, want.st_gid))
+                self.assertEqual([copy.read_text(encoding="utf-8") for copy in copies], ["first\n", "the second\n"])
+                self.assertEqual(self.fsck(self.pool), "")
+                self.fsck("--check-size", "--fix", "newest", self.pool, good=5)
+                self.unmount()
+
+    def test_fsck_left_alone(self):
+        copies = self.two_copies("file")
+        before = [copy.stat() for copy in copies]
+        (self.a / "kind").mkdir()
+        (self.b / "kind").touch()
+        self.check_mounts(f"{self.a}:{self.b}", self.pool)
+        for answer in ("\n", "", "2\n", "x\n"):
+            done = subprocess.run([BOUGHFS, "fsck", "--fix", "manual", self.pool], input=answer, text=True,
+                                  stdout=subprocess.PIPE, check=False)
+            self.assertEqual(done.returncode, 5)
+        self.assertEqual([copy.stat()[:9] for copy in copies], [each[:9] for each in before])
+        os.link(self.a / "file", self.a / "other name")
+        said = self.fsck("--fix", "newest", "--copy-file", self.pool, good=5)
+        self.assertIn("kind: is of another type: left alone", said)
+        self.assertIn(f"{self.a}/file: has other names", said)
+        self.assertEqual((self.a / "file").read_text(encoding="utf-8"), "first\n")
+
+    def test_fsck_copies_files(self):
+        for right, how in ((1, "newest"), (1, "largest")):
+            copies = self.two_copies("file", ("x" * 10, "y" * 3000000))
+            os.truncate(copies[right], 50 << 20)
+            os.utime(copies[right], ns=(5, 1700000000123456789 + (10 ** 18 if how == "newest" else 0)))
+            used = copies[right].stat().st_blocks
+            self.check_mounts(f"{self.a}:{self.b}", self.pool)
+            said = self.fsck("--fix", how, "--copy-file=true", "--check-size", self.pool)
+            self.assertIn(f"* {self.pool}/file\n", said)
+            one, other = (copy.stat() for copy in copies)
+            for name in ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns"):
+                self.assertEqual(getattr(one, name), getattr(other, name), name)
+            self.assertLess(one.st_blocks, used + 1000, "a hole was filled")
+            self.assertEqual(copies[0].read_bytes(), copies[1].read_bytes())
+            self.assertEqual(os.getxattr(copies[0], "user.of"), b"b")
+            self.assertEqual(sorted(os.listdir(self.a)), ["file"])
+            self.unmount()
+
+    def test_collect_info(self):
+        self.check_mounts(self.a, self.pool)
+        link = self.top / "mergerfs.collect-info"
+        link.symlink_to(BOUGHFS)
+        for program, arguments in ((BOUGHFS, ["collect-info"]), (link, [])):
+            done = self.run_boughfs(*arguments, program=program)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            for part in ("=== boughfs --version\nboughfs ", "=== uname -a\nLinux ", "=== /etc/fstab\n",
+                         f"=== boughfs status {self.pool}\nmount point: {self.pool}\n",
+                         f"=== boughfs ctl {self.pool} list\n", f"branches={self.a}=RW\n", "=== df -h\n"):
+                self.assertIn(part, done.stdout)
+        self.check_refused_inside(1, "collect-info --help", "collect-info", "more")
+
     def test_help_and_version(self):
         done = self.run_boughfs("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))

@@ -154,12 +154,14 @@ TEST_CASE("of a number with something behind it a machine that has to boot takes
     const char* spelt;
     const char* taken;
   };
-  for (const auto& [spelt, taken] :
+  for (const Reading& each :
        {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"}, Reading{"5Kfoo", "5K"},
         Reading{"12345 bytes", "12345"}, Reading{"0x10", "0"}}) {
+    const std::string spelt = each.spelt;
+    const std::string taken = each.taken;
     CAPTURE(spelt);
     cli::Configuration config;
-    const std::string option = std::string("minfreespace=") + spelt;
+    const std::string option = "minfreespace=" + spelt;
     const auto words = split_options(option);
     CHECK_THROWS_AS(config.table.apply(words, config.words, OptionTable::Unknown::kRefuse),
                     StartError);
