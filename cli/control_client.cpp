@@ -115,7 +115,8 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
   // The pool's own reason is in its log. This program has the same table.
   Configuration scratch;
   const proto::Setting* const row = scratch.table.find(key);
-  if (error == EINVAL && row != nullptr && row->when != proto::Setting::When::kMount) {
+  if ((error == EINVAL || error == EOVERFLOW) && row != nullptr &&
+      row->when != proto::Setting::When::kMount) {
     const std::string complaint = row->set(value);
     throw StartError(ExitStatus::kUsage,
                      what + ": " + row->name + " " +
@@ -135,7 +136,8 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
   if (error == EACCES || error == EPERM)
     throw StartError(ExitStatus::kSystem,
                      what + ": only root, or who mounted the pool, may set something");
-  if (row != nullptr && row->refusal)
+  const bool answered = error != ENOTCONN && error != ECONNABORTED;
+  if (row != nullptr && row->name == "config" && answered)
     throw StartError(ExitStatus::kUsage,
                      what + ": the pool cannot read the file: " + std::strerror(error));
   if (error == EAGAIN)

@@ -1,9 +1,12 @@
 #include "ops/settings.hpp"
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <memory>
 #include <span>
+#include <utility>
 
 #include "ops/policy_settings.hpp"
 #include "ops/setting_rows.hpp"
@@ -80,6 +83,16 @@ constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
 constexpr std::array<SettingRows::Word<StatfsIgnore>, 3> kStatfsIgnore{
     {{"none", StatfsIgnore::kNone}, {"ro", StatfsIgnore::kRo}, {"nc", StatfsIgnore::kNc}}};
 
+/// Programs are told of a number that is too large by an errno of its own, as mergerfs tells them.
+void tell_too_large(proto::Setting& row) {
+  const auto error = std::make_shared<int>(EINVAL);
+  row.set = [set = std::move(row.set), error](std::string_view text) {
+    *error = proto::is_too_large(text) ? EOVERFLOW : EINVAL;
+    return set(text);
+  };
+  row.refusal = [error] { return *error; };
+}
+
 proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
                            proto::LiveValue<nanoseconds>& bound, std::string help) {
   proto::Setting row;
@@ -97,6 +110,7 @@ proto::Setting seconds_row(std::string name, std::vector<std::string> aliases,
     return {};
   };
   row.get = [&bound] { return seconds_text(bound); };
+  tell_too_large(row);
   return row;
 }
 
@@ -137,6 +151,7 @@ proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
     const std::uint64_t size = bound;
     return size == kMinFreeBySize ? std::string(kAuto) : proto::size_text(size);
   };
+  tell_too_large(row);
   return row;
 }
 

@@ -1,5 +1,6 @@
 #include "proto/size_text.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace bough::proto {
@@ -20,6 +21,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text) noexcept {
   const auto bits = static_cast<unsigned>(unit) * kUnitBits;
   if (number << bits >> bits != number) return std::nullopt;
   return number << bits;
+}
+
+bool is_too_large(std::string_view text) noexcept {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string_view rest = text.substr(digits);
+  if (digits == 0 || rest.size() > 1) return false;
+  if (!rest.empty() && kUnits.find(static_cast<char>(rest[0] | 0x20)) == std::string_view::npos)
+    return false;
+  return !parse_size(text);
 }
 
 std::string size_text(std::uint64_t bytes) {

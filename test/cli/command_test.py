@@ -302,6 +302,17 @@ class Mounted(Case):
         self.check_mounts("status", "pool", program=program, cwd=self.top)
         self.assertEqual(self.mounted()[1], "fuse.mergerfs")
         self.assertEqual(self.key("cache.files"), "off")
+        # What tools do with a pool that they found: every key that is listed can be read.
+        control = self.pool / ".mergerfs"
+        names = os.listxattr(control)
+        for name in names:
+            self.assertTrue(name.startswith("user.mergerfs."), name)
+            os.getxattr(control, name).decode()
+        self.assertLess({"user.mergerfs." + key for key in (
+            "async-read", "branches", "cache.attr", "cache.entry", "cache.files", "category.create", "config",
+            "export-support", "fsname", "kernel-permissions-check", "lazy-umount-mountpoint", "minfreespace",
+            "mountpoint", "pid", "pin-threads", "process-thread-count", "process-thread-queue-depth",
+            "read-thread-count", "scheduling-priority", "version")}, set(names))
         done = self.run_boughfs("status", self.pool)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(self.run_boughfs("ctl", self.pool, "get", "subtype").stdout, "mergerfs\n")
@@ -439,7 +450,7 @@ class Mounted(Case):
         return server
 
     def test_foreground_ends(self):
-        for end in (signal.SIGINT, signal.SIGTERM, "umount"):
+        for end in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, "umount"):
             with self.subTest(end=end):
                 server = self.foreground()
                 os.statvfs(self.pool)
@@ -473,6 +484,9 @@ class Mounted(Case):
             self.assertIn(part, done.stderr)
         with self.assertRaises(FileNotFoundError):
             os.setxattr(self.pool / ".mergerfs", "user.mergerfs.config", b"/gone")
+        for value in ("99999999999999999999", "-1"):
+            self.check_refused_inside(1, "cache.attr wants a number of seconds", "ctl", self.pool, "set",
+                                      "cache.attr", value)
         config.write_text("cache.attr=5\n", encoding="utf-8")
         self.assertEqual(self.run_boughfs("ctl", self.pool, "set", "config", config).stderr, "")
         self.assertEqual(self.key("cache.attr"), "5")

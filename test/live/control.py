@@ -154,6 +154,14 @@ class Control(sandbox.LiveCase):
         self.assertIn("Read-only file system", said)
         said = self.command(["getfattr", "-n", "user.boughfs.nothing", self.file()], good=(1,))
         self.assertIn("No such attribute", said)
+        for key, value, expected in [("minfreespace", "18446744073709551616", errno.EOVERFLOW),
+                                     ("minfreespace", "99999999999T", errno.EOVERFLOW),
+                                     ("cache.attr", "9" * 30, errno.EOVERFLOW),
+                                     ("minfreespace", "-1", errno.EINVAL), ("minfreespace", "5Kfoo", errno.EINVAL),
+                                     ("minfreespace", "5x", errno.EINVAL), ("minfreespace", "", errno.EINVAL),
+                                     ("dropcacheonclose", "True", errno.EINVAL),
+                                     ("dropcacheonclose", "9" * 30, errno.EINVAL)]:
+            self.assertEqual(self.refusal(self.set, key, value), expected, (key, value))
         self.assertEqual(self.refusal(self.set, "cache.attr", "1", os.XATTR_CREATE), errno.EEXIST)
         self.assertEqual(self.refusal(os.removexattr, self.file(), "user.boughfs.cache.attr"), errno.ENODATA)
 
@@ -275,7 +283,7 @@ class Control(sandbox.LiveCase):
                     self.set(key, value)
                     accepted += 1
                 except OSError as error:
-                    self.assertEqual(error.errno, errno.EINVAL, (key, value))
+                    self.assertIn(error.errno, (errno.EINVAL, errno.EOVERFLOW), (key, value))
                     self.assertEqual(self.key(key), before, (key, value))
                     refused += 1
                     continue
