@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -68,6 +69,10 @@ class KernelPort {
   /// waits for us, so only the notifier thread writes it. False: the queue is full, nothing was
   /// queued, and the caller must do without.
   [[nodiscard]] virtual bool notify(Notification notification) = 0;
+  /// Waits until the kernel has got what was queued so far; false: not in time. Only for a request
+  /// during which the kernel holds nothing that a notification waits for, and the patience must be
+  /// short: requests that hold such locks may wait for the caller's own thread.
+  [[nodiscard]] virtual bool wait_told(std::chrono::milliseconds patience) = 0;
 
   /// Whether the kernel asked to give up this request, which is still being served.
   [[nodiscard]] virtual bool interrupted(Unique unique) const noexcept = 0;

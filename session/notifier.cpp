@@ -55,9 +55,12 @@ void Notifier::run() noexcept {
     const Message message = std::move(queue_.front());
     queue_.pop_front();
     bytes_ -= message.bytes.size();
+    writing_ = true;
     lock.unlock();
     write(message);
     lock.lock();
+    writing_ = false;
+    if (queue_.empty()) changed_.notify_all();
   }
   left_ = true;
   changed_.notify_all();
@@ -82,6 +85,13 @@ void Notifier::write(const Message& message) noexcept {
         when, "NOTIFY " + message.text + " -> " + proto::render_reply(written) + '\n');
   } catch (const std::exception&) {
   }
+}
+
+bool Notifier::wait_told(std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  const bool ended = changed_.wait_for(
+      lock, patience, [this] { return stopping_ || (queue_.empty() && !writing_); });
+  return ended && !stopping_;
 }
 
 bool Notifier::stop(std::chrono::milliseconds patience) {

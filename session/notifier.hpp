@@ -35,6 +35,9 @@ class Notifier {
   /// Any thread; never waits for the kernel. False: the queue is full, or stop() was called.
   [[nodiscard]] bool notify(const proto::Notification& notification);
 
+  /// Any thread. Until the kernel has got what is queued; false: not in time, or stop() was called.
+  [[nodiscard]] bool wait_told(std::chrono::milliseconds patience);
+
   /// What is queued is dropped. Waits for a write that is under way; false if that took longer.
   [[nodiscard]] bool stop(std::chrono::milliseconds patience);
 
@@ -55,6 +58,7 @@ class Notifier {
   std::deque<Message> queue_;
   std::size_t bytes_ = 0;
   bool started_ = false;
+  bool writing_ = false;
   bool stopping_ = false;
   bool left_ = false;
   pthread_t thread_{};

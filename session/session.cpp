@@ -233,6 +233,10 @@ bool Session::notify(proto::Notification notification) {
   return parts_->notifier.notify(notification);
 }
 
+bool Session::wait_told(std::chrono::milliseconds patience) {
+  return parts_->notifier.wait_told(patience);
+}
+
 bool Session::interrupted(proto::Unique unique) const noexcept {
   return parts_->connection->inflight.interrupted(unique);
 }

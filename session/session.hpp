@@ -82,6 +82,7 @@ class Session final : public proto::KernelPort {
   [[nodiscard]] proto::Result<std::int32_t> open_backing(int fd) override;
   void close_backing(std::int32_t id) noexcept override;
   [[nodiscard]] bool notify(proto::Notification notification) override;
+  [[nodiscard]] bool wait_told(std::chrono::milliseconds patience) override;
   [[nodiscard]] bool interrupted(proto::Unique unique) const noexcept override;
 
  private:

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <chrono>
 
 #include "test/session/serving.hpp"
 
@@ -21,6 +22,17 @@ TEST_CASE("notifications leave in order on a thread of their own") {
   REQUIRE(entry);
   CHECK(entry->error == static_cast<int>(abi::NotifyCode::kInvalEntry));
   CHECK(serving.reaches("notifications_sent", 2));
+}
+
+TEST_CASE("who asks waits until the kernel has got what is queued, for a while") {
+  Serving serving;
+  CHECK(serving.session->wait_told(std::chrono::milliseconds(0)));
+  for (std::uint64_t node = 10; node < 20; ++node)
+    CHECK(serving.session->notify(proto::InvalidateInode{proto::NodeId{node}}));
+  CHECK(serving.session->wait_told(std::chrono::seconds(20)));
+  CHECK(serving.figure("notifications_sent") == 10);
+  serving.end();
+  CHECK_FALSE(serving.session->wait_told(std::chrono::seconds(20)));
 }
 
 TEST_CASE("what the kernel does not know is no failure, and what it refuses is counted") {

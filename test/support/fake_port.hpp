@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -50,6 +51,7 @@ class FakePort final : public proto::KernelPort {
     notifications.push_back(std::move(notification));
     return true;
   }
+  bool wait_told(std::chrono::milliseconds) override { return true; }
   [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return false; }
 
   /// What an id stands for; an inode number of 0: it is not registered.
