@@ -58,6 +58,11 @@ std::string destination(const std::string& path) {
   return place;
 }
 
+bool lies_in(const std::string& place, const std::string& directory) {
+  struct stat root = {};
+  return ::stat(directory.c_str(), &root) == 0 && leads_through(place, root);
+}
+
 }  // namespace
 
 void check_mountpoint(const std::string& mountpoint, const std::vector<std::string>& branches) {
@@ -93,20 +98,20 @@ void check_mountpoint(const std::string& mountpoint, const std::vector<std::stri
 
 void check_trace_file(const std::string& trace, const std::string& mountpoint,
                       const std::vector<std::string>& branches) {
-  const std::string place = destination(trace);
-  const auto lies_in = [&](const std::string& directory) {
-    struct stat root = {};
-    return ::stat(directory.c_str(), &root) == 0 && leads_through(place, root);
-  };
-  if (!mountpoint.starts_with("/dev/fd/") && lies_in(mountpoint)) {
+  if (!mountpoint.starts_with("/dev/fd/") && lies_in(destination(trace), mountpoint)) {
     refuse("trace file " + trace + " lies under the mount point " + mountpoint +
            ": the pool would hide it, choose a file outside of the pool");
   }
   for (const std::string& branch : branches) {
-    if (!lies_in(branch)) continue;
-    refuse("trace file " + trace + " lies on the branch " + branch +
-           ": each look at it through the pool would add to it, choose a file outside of the pool");
+    const std::string wrong = why_no_branch_with_trace(trace, branch);
+    if (!wrong.empty()) refuse(wrong);
   }
+}
+
+std::string why_no_branch_with_trace(const std::string& trace, const std::string& branch) {
+  if (!lies_in(destination(trace), branch)) return {};
+  return "trace file " + trace + " lies on the branch " + branch +
+         ": each look at it through the pool would add to it, choose a file outside of the pool";
 }
 
 }  // namespace bough::cli

@@ -17,4 +17,8 @@ void check_mountpoint(const std::string& mountpoint, const std::vector<std::stri
 void check_trace_file(const std::string& trace, const std::string& mountpoint,
                       const std::vector<std::string>& branches);
 
+/// The same for a branch that is to be added to a pool which is mounted: what is wrong, or nothing.
+[[nodiscard]] std::string why_no_branch_with_trace(const std::string& trace,
+                                                   const std::string& branch);
+
 }  // namespace bough::cli

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -38,6 +39,18 @@ std::vector<proto::Setting> control_rows(const Configuration& config, const std:
   rows.push_back(fact("version", std::string(version_number())));
   rows.push_back(fact("pid", std::to_string(::getpid())));
   return rows;
+}
+
+std::vector<std::string> places_of_mounted(const std::string& place) {
+  const std::vector<MountInfo> mounts = mount_table();
+  const auto own = std::find_if(mounts.rbegin(), mounts.rend(),
+                                [&](const MountInfo& mount) { return mount.mount_point == place; });
+  std::vector<std::string> places;
+  if (own == mounts.rend()) return places;
+  for (const MountInfo& mount : mounts)
+    if (mount.device_major == own->device_major && mount.device_minor == own->device_minor)
+      places.push_back(mount.mount_point);
+  return places;
 }
 
 std::string mounted_inside(const std::string& place) {

@@ -17,6 +17,10 @@ namespace bough::cli {
 [[nodiscard]] std::vector<proto::Setting> control_rows(const Configuration& config,
                                                        const std::string& place);
 
+/// Every mount point of the pool at `place`, bind mounts included; none if it is not known where it
+/// is mounted.
+[[nodiscard]] std::vector<std::string> places_of_mounted(const std::string& place);
+
 /// A mount point inside the pool at `place`, as this process sees them; empty: there is none.
 [[nodiscard]] std::string mounted_inside(const std::string& place);
 

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/checks.hpp"
 #include "cli/control_rows.hpp"
 #include "cli/signals.hpp"
 #include "ops/backing.hpp"
@@ -88,6 +89,10 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
                                [report_to](const std::string& line) { complain(line, report_to); });
   };
   control.mountpoint = place;
+  control.places.mounted_at = [place] { return places_of_mounted(place); };
+  control.places.objection = [trace = config.session.trace](const std::string& branch) {
+    return trace.empty() ? std::string() : why_no_branch_with_trace(trace, branch);
+  };
   return control;
 }
 

@@ -32,7 +32,7 @@ bool has_no_flush(std::uint64_t type) noexcept {
 }  // namespace
 
 Branch::Branch(Backing& backing, BranchId id, BranchSpec spec)
-    : backing_(backing), id_(id), spec_(std::move(spec)), mode_(spec_.mode) {}
+    : backing_(backing), id_(id), spec_(std::move(spec)) {}
 
 Result<std::shared_ptr<Branch>> Branch::open(Backing& backing, BranchId id, BranchSpec spec) {
   const std::shared_ptr<Branch> branch(new Branch(backing, id, std::move(spec)));
@@ -60,6 +60,7 @@ Result<DirRef> Branch::root() {
   if (const auto same = verify_root(fd->get()); !same) return same.error();
   auto opened = std::make_shared<const Fd>(*std::move(fd));
   const std::lock_guard lock(mutex_);
+  if (retired_) return DirRef(std::move(opened));
   if (!root_) root_ = std::move(opened);
   return DirRef(root_);
 }
@@ -150,6 +151,13 @@ std::uint64_t Branch::user_ino(const FileId& file) const noexcept {
 void Branch::let_go() noexcept {
   std::shared_ptr<const Fd> dropped;
   const std::lock_guard lock(mutex_);
+  dropped.swap(root_);
+}
+
+void Branch::retire() noexcept {
+  std::shared_ptr<const Fd> dropped;
+  const std::lock_guard lock(mutex_);
+  retired_ = true;
   dropped.swap(root_);
 }
 

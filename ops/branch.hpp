@@ -54,12 +54,8 @@ class Branch {
 
   [[nodiscard]] BranchId id() const noexcept { return id_; }
   [[nodiscard]] const std::string& path() const noexcept { return spec_.path; }
-  [[nodiscard]] BranchMode mode() const noexcept { return mode_.load(std::memory_order_relaxed); }
-  /// After an EROFS: nothing is created or changed here any more.
-  void demote() noexcept { mode_.store(BranchMode::kReadOnly, std::memory_order_relaxed); }
-  [[nodiscard]] const std::optional<std::uint64_t>& min_free() const noexcept {
-    return spec_.min_free;
-  }
+  /// As it was written when it came into the pool; what is in force is BranchSet's to say.
+  [[nodiscard]] const BranchSpec& spec() const noexcept { return spec_; }
 
   /// The root, O_PATH.
   [[nodiscard]] Result<DirRef> root();
@@ -104,6 +100,10 @@ class Branch {
 
   /// Lets go of the cached root descriptor.
   void let_go() noexcept;
+  /// It has left the pool: from now on no descriptor is kept for later, so that only what is open
+  /// on it, and requests under way, keep its disk busy.
+  void retire() noexcept;
+  [[nodiscard]] bool retired() const noexcept { return retired_.load(); }
 
  private:
   Branch(Backing& backing, BranchId id, BranchSpec spec);
@@ -113,7 +113,6 @@ class Branch {
   Backing& backing_;
   const BranchId id_;
   const BranchSpec spec_;
-  std::atomic<BranchMode> mode_;
   FileId root_id_;
   std::atomic<std::uint64_t> device_{0};
   std::uint64_t fsid_ = 0;
@@ -125,6 +124,7 @@ class Branch {
   /// How often it was forgotten.
   std::uint64_t statfs_forgotten_ = 0;
   std::atomic<bool> refreshing_{false};
+  std::atomic<bool> retired_{false};
 };
 
 }  // namespace bough::ops

@@ -1,20 +1,60 @@
 #include "ops/branch_set.hpp"
 
+#include <dirent.h>
 #include <glob.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
+#include "ops/resolve.hpp"
 #include "proto/size_text.hpp"
 
-
 namespace bough::ops {
+
+BranchSet::BranchSet(const std::vector<std::shared_ptr<Branch>>& branches) {
+  std::vector<Member> members;
+  members.reserve(branches.size());
+  for (const auto& branch : branches)
+    members.push_back({branch, branch->spec().mode, branch->spec().min_free});
+  take(members);
+}
+
+BranchSet::BranchSet(const std::vector<Member>& members, std::vector<Member> left,
+                     std::uint64_t serial)
+    : left_(std::move(left)), serial_(serial) {
+  take(members);
+}
+
+void BranchSet::take(const std::vector<Member>& members) {
+  modes_ = std::make_unique<std::atomic<BranchMode>[]>(members.size());
+  for (const Member& member : members) {
+    modes_[branches_.size()] = member.mode;
+    branches_.push_back(member.branch);
+    min_free_.push_back(member.min_free);
+  }
+}
 
 Branch* BranchSet::by_id(BranchId id) const noexcept {
   for (const auto& branch : branches_)
     if (branch->id() == id) return branch.get();
   return nullptr;
+}
+
+bool BranchSet::writable(BranchId id) const noexcept {
+  for (std::size_t i = 0; i < size(); ++i)
+    if (branches_[i]->id() == id) return mode(i) != BranchMode::kReadOnly;
+  const auto found = std::find_if(left_.begin(), left_.end(),
+                                  [id](const Member& member) { return member.branch->id() == id; });
+  return found != left_.end() && found->mode != BranchMode::kReadOnly;
+}
+
+void BranchSet::demote(BranchId id) const noexcept {
+  for (std::size_t i = 0; i < size(); ++i)
+    if (branches_[i]->id() == id) modes_[i].store(BranchMode::kReadOnly, std::memory_order_relaxed);
 }
 
 namespace {
@@ -76,31 +116,68 @@ bool is_directory(const char* path) noexcept {
   return ::stat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
-std::string real_path(const char* path) {
-  char* const real = ::realpath(path, nullptr);
-  if (real == nullptr) return path;
-  std::string text = real;
-  std::free(real);
-  return text;
+std::string absolute(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  char* const here = ::getcwd(nullptr, 0);
+  std::string whole = here != nullptr ? std::string(here) + "/" + path : path;
+  std::free(here);
+  return whole;
 }
 
-/// The directories that one pattern without braces means. False: none.
-bool find_directories(const std::string& pattern, std::vector<std::string>& into) {
+/// Where nobody looks while glob(3) runs, whose callbacks are told nothing else.
+thread_local const std::vector<std::string>* closed_places = nullptr;
+
+/// Fails with errno where `path` leads to what is closed.
+bool may_look(const char* path) noexcept {
+  const auto there = resolve(absolute(path), *closed_places);
+  if (!there) errno = there.error().value();
+  return there.has_value();
+}
+
+/// As glob(3), without looking at what lies in `closed`.
+int glob_outside(const std::string& pattern, const std::vector<std::string>& closed,
+                 ::glob_t& found) {
+  closed_places = &closed;
+  found.gl_opendir = [](const char* path) -> void* {
+    return may_look(path) ? ::opendir(path) : nullptr;
+  };
+  found.gl_readdir = [](void* stream) { return ::readdir(static_cast<DIR*>(stream)); };
+  found.gl_closedir = [](void* stream) { ::closedir(static_cast<DIR*>(stream)); };
+  found.gl_stat = [](const char* path, struct ::stat* into) {
+    return may_look(path) ? ::stat(path, into) : -1;
+  };
+  found.gl_lstat = [](const char* path, struct ::stat* into) {
+    return may_look(path) ? ::lstat(path, into) : -1;
+  };
+  return ::glob(pattern.c_str(), GLOB_ONLYDIR | GLOB_ALTDIRFUNC, nullptr, &found);
+}
+
+/// The directories that one pattern without braces means. False: none; errno is EDEADLK if that is
+/// because it lies in the pool itself.
+bool find_directories(const std::string& pattern, const KnownPlaces& known,
+                      std::vector<std::string>& into) {
   // A directory whose very name looks like a pattern is meant literally.
-  if (is_directory(pattern.c_str())) {
-    into.push_back(real_path(pattern.c_str()));
+  const auto literal = resolve(absolute(pattern), known.pool);
+  if (literal && is_directory(literal->c_str())) {
+    into.push_back(*literal);
     return true;
   }
   ::glob_t found{};
   const std::size_t before = into.size();
-  if (::glob(pattern.c_str(), GLOB_ONLYDIR, nullptr, &found) == 0)
-    for (std::size_t i = 0; i < found.gl_pathc; ++i)
-      if (is_directory(found.gl_pathv[i])) into.push_back(real_path(found.gl_pathv[i]));
+  if (glob_outside(pattern, known.pool, found) == 0) {
+    for (std::size_t i = 0; i < found.gl_pathc; ++i) {
+      const auto real = resolve(absolute(found.gl_pathv[i]), known.pool);
+      if (real && is_directory(real->c_str())) into.push_back(*real);
+    }
+  }
   ::globfree(&found);
+  errno = literal ? ENOTDIR : literal.error().value();
   return into.size() != before;
 }
 
 std::string why_not_there(const std::string& pattern) {
+  if (errno == EDEADLK)
+    return "branch " + pattern + " lies in the pool itself: name a directory outside of it";
   struct ::stat found;
   std::string text = "branch " + pattern;
   if (::stat(pattern.c_str(), &found) == 0)
@@ -136,7 +213,8 @@ std::string parse_mode(std::string_view text, BranchSpec& into) {
 
 }  // namespace
 
-std::vector<BranchSpec> parse_branches(std::string_view text, std::string& error) {
+std::vector<BranchSpec> parse_branches(std::string_view text, std::string& error,
+                                       const KnownPlaces& known) {
   error.clear();
   std::vector<BranchSpec> specs;
   for (std::size_t begin = 0; begin <= text.size();) {
@@ -155,15 +233,21 @@ std::vector<BranchSpec> parse_branches(std::string_view text, std::string& error
                            : "the branch list \"" + std::string(text) +
                                  "\" has an element without a path: take the extra ':' or '=' out";
     if (!error.empty()) return {};
+    if (std::find(known.branches.begin(), known.branches.end(), path) != known.branches.end()) {
+      spec.path = path;
+      specs.push_back(spec);
+      continue;
+    }
     std::vector<std::string> patterns{path};
-    if (!is_directory(path.c_str()) && !expand_braces(patterns)) {
+    const auto literal = resolve(absolute(path), known.pool);
+    if (!(literal && is_directory(literal->c_str())) && !expand_braces(patterns)) {
       error = "branch " + path + " stands for more than " + std::to_string(kMostByBraces) +
               " directories by its braces: write fewer alternatives, or a pattern such as disk*";
       return {};
     }
     for (const std::string& pattern : patterns) {
       std::vector<std::string> directories;
-      if (!find_directories(pattern, directories)) {
+      if (!find_directories(pattern, known, directories)) {
         error = why_not_there(pattern);
         return {};
       }

@@ -14,6 +14,7 @@
 
 #include "ops/backing.hpp"
 #include "ops/control_names.hpp"
+#include "ops/place_facts.hpp"
 #include "proto/replies.hpp"
 #include "proto/setting.hpp"
 
@@ -41,6 +42,8 @@ struct ControlOptions {
   std::function<void(LiveKeys)> hand_over = [](const LiveKeys&) {};
   /// The mount point's absolute path, for symbolic links that lead through the pool.
   std::string mountpoint;
+  /// For branches that are added.
+  PlaceFacts places;
 };
 
 /// The extended attributes of the control file: every key can be read under both prefixes, and

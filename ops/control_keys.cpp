@@ -6,31 +6,18 @@
 #include <string_view>
 #include <utility>
 
-#include "proto/size_text.hpp"
-
 namespace bough::ops {
 namespace {
 
 using proto::Setting;
 
-std::string_view mode_text(BranchMode mode) noexcept {
-  switch (mode) {
-    case BranchMode::kReadOnly:
-      return "RO";
-    case BranchMode::kNoCreate:
-      return "NC";
-    case BranchMode::kReadWrite:
-      break;
-  }
-  return "RW";
-}
-
 template <class Text>
 std::string joined(const Pool& pool, Text text) {
   std::string all;
-  for (const auto& branch : *pool.branches.snapshot()) {
+  const auto set = pool.branches.snapshot();
+  for (std::size_t i = 0; i < set->size(); ++i) {
     if (!all.empty()) all += ':';
-    all += text(*branch);
+    all += text(set->member(i));
   }
   return all;
 }
@@ -55,20 +42,21 @@ Result<void> invalidate(Pool& pool, const std::function<std::string()>& mounted_
 
 }  // namespace
 
-std::vector<Setting> pool_rows(const Pool& pool) {
+std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   Setting branches;
   branches.name = "branches";
+  branches.when = Setting::When::kRuntime;
   branches.get = [&pool] {
-    return joined(pool, [](const Branch& branch) {
-      std::string text = branch.path() + "=";
-      text += mode_text(branch.mode());
-      if (const auto& least = branch.min_free()) text += "," + proto::size_text(*least);
-      return text;
+    return joined(pool, [](const Member& member) {
+      return branch_text(member.branch->path(), member.mode, member.min_free);
     });
   };
+  branches.set = [&editor](std::string_view value) { return editor.set(value); };
   Setting paths;
   paths.name = "srcmounts";
-  paths.get = [&pool] { return joined(pool, [](const Branch& branch) { return branch.path(); }); };
+  paths.get = [&pool] {
+    return joined(pool, [](const Member& member) { return member.branch->path(); });
+  };
   Setting passthrough;
   passthrough.name = "passthrough.why-off";
   passthrough.get = [&pool] { return pool.settings.files.no_passthrough; };

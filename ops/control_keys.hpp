@@ -4,15 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "ops/branch_editor.hpp"
 #include "ops/control_file.hpp"
 #include "ops/pool.hpp"
 
 namespace bough::ops {
 
 /// What only the pool itself knows, as it is in force: `branches` (path=MODE[,MINFREE], the modes
-/// of branches that turned read-only too) and `srcmounts` (their bare paths), both joined by ':'.
-/// The rows refer to `pool`.
-[[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool);
+/// of branches that turned read-only too; `editor` takes what is set) and `srcmounts` (their bare
+/// paths), both joined by ':'. The rows refer to `pool` and `editor`.
+[[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool, BranchEditor& editor);
 
 /// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory
 /// back. `cmd.invalidate-all-nodes`: the kernel forgets every name below the root, and what it

@@ -70,7 +70,7 @@ Result<Out> make_on_chosen_branch(Pool& pool, const policy::Policy& policy, cons
       return made;
     }
     const bool read_only = made.error() == Errno{EROFS};
-    if (read_only) demote_if_read_only(pool, branch);
+    if (read_only) demote_if_read_only(pool, set, choice[0]);
     const bool elsewhere = kOnEach && choice.size() > 1 && made.error() != Errno{EEXIST};
     if (!in_the_way && !read_only && !elsewhere) return made;
     if (!failed) failed = made.error();

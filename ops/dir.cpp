@@ -194,6 +194,7 @@ Result<void> decide(Pool& pool, DirHandle& handle, const BranchSet& set, std::st
     auto snapshot = take_snapshot(pool, handle.node, *copies);
     if (!snapshot) return snapshot.error();
     handle.snapshot = *std::move(snapshot);
+    handle.taken_of = set.serial();
     handle.fd.reset();
     handle.branch = kNoBranch;
   }
@@ -211,7 +212,7 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
   if (fresh) return decide(pool, handle, set, path.view());
   if (handle.branch != kNoBranch) {
     Branch* const branch = set.by_id(handle.branch);
-    if (branch == nullptr) return Errno{ESTALE};
+    if (branch == nullptr) return {};
     auto fd = open_with_relief(pool, [&] { return branch->readable_directory(path.view()); });
     if (!fd) return fd.error();
     handle.fd = *std::move(fd);
@@ -222,6 +223,7 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
   auto snapshot = take_snapshot(pool, handle.node, *copies);
   if (!snapshot) return snapshot.error();
   handle.snapshot = *std::move(snapshot);
+  handle.taken_of = set.serial();
   return {};
 }
 
@@ -454,23 +456,40 @@ Result<void> list_merged(Pool& pool, const DirHandle& handle, const BranchSet& s
   const Numbers number(pool, handle.node);
   const DirSnapshot& names = *handle.snapshot;
   for (std::size_t i = names.after(offset); i < names.size(); ++i) {
-    look.listed_on(names.branch(i));
+    if (handle.taken_of == set.serial()) look.listed_on(names.branch(i));
     if (!out.put(names[i], look, number, names.on_several(i))) return full(out);
   }
   return {};
 }
 
+/// Of a branch that has left the pool.
+void let_go_if_left(const Pool& pool, DirHandle& handle) {
+  const auto set = pool.branches.snapshot();
+  const std::unique_lock lock(handle.mutex, std::try_to_lock);
+  if (lock && handle.branch != kNoBranch && set->by_id(handle.branch) == nullptr) handle.fd.reset();
+}
+
+template <class Out>
+Result<void> list_locked(Pool& pool, const Context& context, DirHandle& handle,
+                         const BranchSet& set, std::uint64_t offset, std::size_t size, Out& out) {
+  const Reading lock(handle);
+  if (const auto ready = prepare(pool, handle, set, offset); !ready) return ready;
+  if (handle.branch == kNoBranch) return list_merged(pool, handle, set, offset, out);
+  const Branch* const branch = set.by_id(handle.branch);
+  // The only branch that had the directory has left the pool, and all that is not listed yet.
+  if (branch == nullptr) return {};
+  note_branch(context, *branch);
+  return list_one(pool, handle, *branch, offset, size, out);
+}
+
 template <class Out>
 Result<void> list(Pool& pool, const Context& context, DirHandle& handle, std::uint64_t offset,
                   std::size_t size, Out& out) {
-  const Reading lock(handle);
   const auto set = pool.branches.snapshot();
-  if (const auto ready = prepare(pool, handle, *set, offset); !ready) return ready;
-  if (handle.branch == kNoBranch) return list_merged(pool, handle, *set, offset, out);
-  const Branch* const branch = set->by_id(handle.branch);
-  if (branch == nullptr) return Errno{ESTALE};
-  note_branch(context, *branch);
-  return list_one(pool, handle, *branch, offset, size, out);
+  auto listed = list_locked(pool, context, handle, *set, offset, size, out);
+  // Who took a branch out meanwhile found the handle locked.
+  if (pool.branches.snapshot() != set) let_go_if_left(pool, handle);
+  return listed;
 }
 
 /// FOPEN_* flags by which the kernel keeps a listing, and serves the one that it has if no copy of

@@ -33,6 +33,14 @@ void FreeNames::found(proto::NodeId parent, std::string_view name) noexcept {
   if (holds(kept, parent, name)) kept.parent = proto::kNoNode;
 }
 
+void FreeNames::forget_all() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (Slot& kept : slots_) {
+    kept.changes.fetch_add(1);
+    kept.parent = proto::kNoNode;
+  }
+}
+
 bool FreeNames::take(proto::NodeId parent, std::string_view name) noexcept {
   const auto now = Clock::now();
   Slot& kept = slot(parent, name);

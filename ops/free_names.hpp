@@ -28,6 +28,8 @@ class FreeNames {
   void note(proto::NodeId parent, std::string_view name, std::uint32_t changes) noexcept;
   /// A branch has the name: a request saw it there, or made it.
   void found(proto::NodeId parent, std::string_view name) noexcept;
+  /// A branch has come into the pool.
+  void forget_all() noexcept;
   /// Whether the name was free a moment ago. True once only: the caller is about to use it.
   [[nodiscard]] bool take(proto::NodeId parent, std::string_view name) noexcept;
 

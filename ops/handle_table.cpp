@@ -130,6 +130,17 @@ HandleRef<FileHandle> HandleTable::any_file_of(NodeId node) {
   return {};
 }
 
+std::set<BranchId> HandleTable::branches_of_files() {
+  std::set<BranchId> branches;
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const std::lock_guard lock(shards_[i].mutex);
+    for (const Shard::Slot& slot : shards_[i].slots)
+      if (slot.handle != nullptr && !slot.handle->directory)
+        branches.insert(static_cast<const FileHandle*>(slot.handle)->branch);
+  }
+  return branches;
+}
+
 HandleRefBase HandleTable::remove(HandleId id) noexcept {
   Shard& shard = shards_[shard_of(id)];
   const std::lock_guard lock(shard.mutex);

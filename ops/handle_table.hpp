@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,8 @@ struct DirHandle final : Handle {
   BranchId branch = kNoBranch;
   /// Several: the merged listing; may be dropped at any time and is then read anew.
   std::shared_ptr<const DirSnapshot> snapshot;
+  /// BranchSet::serial() of those that the snapshot was taken of.
+  std::uint64_t taken_of = 0;
   /// The shape of the cookies was decided (by the first READDIR, and again by each at offset 0).
   bool decided = false;
 };
@@ -126,6 +129,8 @@ class HandleTable {
   /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case
   /// only.
   [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
+  /// Of every open file.
+  [[nodiscard]] std::set<BranchId> branches_of_files();
   /// Takes it out; what it held goes when the last reference does. Empty: was not there.
   HandleRefBase remove(HandleId id) noexcept;
 

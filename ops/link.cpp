@@ -75,7 +75,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
     pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
     return make_entry(pool, context.node, name.view(), branch, found.stat);
   }
-  if (branch.mode() == BranchMode::kReadOnly) return Errno{EROFS};
+  if (set->mode(index) == BranchMode::kReadOnly) return Errno{EROFS};
 
   const auto parent = [&]() -> Result<DirRef> {
     if (keeps_to_paths(pool) && !facts.exists(index))

@@ -200,7 +200,8 @@ Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path)
 Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path) {
   constexpr std::chrono::seconds kLongest{1};
   const auto valid = std::min<std::chrono::nanoseconds>(pool.settings.entry_valid, kLongest);
-  if (path.empty() || valid.count() == 0) return open_directory(pool, branch, path);
+  if (path.empty() || valid.count() == 0 || branch.retired())
+    return open_directory(pool, branch, path);
   DirectoryCache& cache = pool.directories;
   if (auto kept = cache.find(branch.id(), path, valid)) return DirRef(std::move(kept));
   const std::uint64_t changes = cache.changes();
@@ -208,6 +209,7 @@ Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view pat
   if (!opened) return opened;
   auto shared = std::make_shared<const Fd>(std::move(*opened).take());
   cache.put(branch.id(), path, shared, changes);
+  if (branch.retired()) cache.clear();
   return DirRef(std::move(shared));
 }
 
@@ -337,10 +339,12 @@ Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId
   if (view.named) {
     const auto set = pool.branches.snapshot();
     Branch* const on = set->by_id(view.location.branch);
-    if (on == nullptr) return Errno{ESTALE};
-    const auto stat = by_names(pool, *on, view, [&](int directory, const char* name) {
-      return pool.backing.stat_at(directory, name);
-    });
+    const auto stat = [&]() -> Result<FileStat> {
+      if (on == nullptr) return Errno{ESTALE};
+      return by_names(pool, *on, view, [&](int directory, const char* name) {
+        return pool.backing.stat_at(directory, name);
+      });
+    }();
     if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
   }
   if (view.victim) return pool.backing.stat(view.victim->get());
@@ -385,9 +389,7 @@ Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function,
 }
 
 bool writable(Pool& pool, BranchId branch) {
-  const auto set = pool.branches.snapshot();
-  const Branch* const found = set->by_id(branch);
-  return found != nullptr && found->mode() != BranchMode::kReadOnly;
+  return pool.branches.snapshot()->writable(branch);
 }
 
 void note_branch(const Context& context, const Branch& branch) {

@@ -145,7 +145,7 @@ struct Subject {
 [[nodiscard]] Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function,
                                            Result<NodeFile> own);
 
-/// Whether the branch exists in the pool and may be changed.
+/// Whether the branch may be changed; one that left the pool while files are open on it, as it was.
 [[nodiscard]] bool writable(Pool& pool, BranchId branch);
 
 /// Notes the branch in the trace line of the request, if one is written.

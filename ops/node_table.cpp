@@ -560,6 +560,40 @@ std::vector<NodeTable::Child> NodeTable::children(NodeId directory) const {
   return found;
 }
 
+std::uint32_t NodeTable::edges(std::uint32_t position, std::vector<Edge>& into) const {
+  constexpr std::uint32_t kSlice = 1024;
+  const Locked state(mutex_, *state_);
+  const Slot begin = std::max(position, kRoot);
+  const Slot end = std::min(begin + kSlice, state->nodes.used());
+  for (Slot slot = begin; slot < end; ++slot) {
+    const NodeRecord& node = state->nodes[slot];
+    if (node.kind == NodeKind::kFree) continue;
+    Slot at = node.edge;
+    for (std::uint32_t left = node.names; left != 0; --left, at = state->edges[at].next) {
+      const EdgeRecord& edge = state->edges[at];
+      into.push_back({NodeId{state->nodes[edge.parent].id}, NodeId{node.id},
+                      node.kind == NodeKind::kDirectory, std::string(state->name_of(edge))});
+    }
+  }
+  return end < state->nodes.used() ? end : 0;
+}
+
+std::vector<NodeTable::Victim> NodeTable::victims() const {
+  const Locked state(mutex_, *state_);
+  std::vector<Victim> all;
+  for (const auto& [slot, descriptor] : state->victims) {
+    const NodeRecord& node = state->nodes[slot];
+    all.push_back({NodeId{node.id}, node.kind == NodeKind::kFile ? node.branch : kNoBranch,
+                   node.holds != 0, descriptor});
+  }
+  return all;
+}
+
+void NodeTable::drop_victim(NodeId node) noexcept {
+  const Locked state(mutex_, *state_);
+  if (const Slot slot = state->find(node); slot != 0) state->drop_victim(slot);
+}
+
 NodeId NodeTable::remove_name(NodeId parent, std::string_view name, std::shared_ptr<Fd> victim) {
   const Locked state(mutex_, *state_);
   const Slot edge = state->find_edge(parent, name);

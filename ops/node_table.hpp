@@ -128,6 +128,28 @@ class NodeTable {
   };
   [[nodiscard]] std::vector<Child> children(NodeId directory) const;
 
+  /// What a name leads to.
+  struct Edge {
+    NodeId parent;
+    NodeId child;
+    bool directory = false;
+    std::string name;
+  };
+  /// Some of the names that are known are added to `into`: those of the nodes from `position` on,
+  /// 0 being the first. The next position; 0: that was all. Names that come or go meanwhile may be
+  /// left out.
+  [[nodiscard]] std::uint32_t edges(std::uint32_t position, std::vector<Edge>& into) const;
+  struct Victim {
+    NodeId node;
+    /// kNoBranch: a directory.
+    BranchId branch = kNoBranch;
+    bool held = false;
+    std::shared_ptr<Fd> descriptor;
+  };
+  [[nodiscard]] std::vector<Victim> victims() const;
+  /// The node keeps its descriptor no longer: no way leads to it any more.
+  void drop_victim(NodeId node) noexcept;
+
   // --- edges
   /// The name is gone. `victim` (may be empty) is kept by the node if it has counts or holds but no
   /// other name. Returns the node it led to, or kNoNode.

@@ -75,10 +75,10 @@ bool may_be_misled(Errno error) noexcept {
   }
 }
 
-void demote_if_read_only(Pool& pool, Branch& branch) {
-  const auto space = branch.statfs();
+void demote_if_read_only(Pool& pool, const BranchSet& set, std::size_t index) {
+  const auto space = set[index].statfs();
   if (!space || !space->read_only) return;
-  branch.demote();
+  pool.branches.demote(set, set[index].id());
   pool.figures.demotions.fetch_add(1, std::memory_order_relaxed);
 }
 

@@ -58,8 +58,8 @@ Result<void> as_lately_or_now(Attempt attempt) {
   return attempt(PoolFacts::Directories::kNow, acted);
 }
 
-/// After an EROFS from `branch`: demotes it if its file system says that it is read-only now.
-void demote_if_read_only(Pool& pool, Branch& branch);
+/// After an EROFS from branch `index`: demotes it if its file system says that it is read-only now.
+void demote_if_read_only(Pool& pool, const BranchSet& set, std::size_t index);
 
 /// Before copies of a name go: may those stay that the action policy did not choose? Hidden ones on
 /// read-only branches may. Not the copy that users see, `shown` (EROFS: they would be told that it

@@ -34,7 +34,7 @@ PoolFacts::PoolFacts(Pool& pool, const BranchSet& set, std::string_view path, co
       rest_(set.size() > kInline ? set.size() - kInline : 0) {}
 
 policy::BranchMode PoolFacts::mode(std::size_t branch) {
-  return record(branch).ruled_out ? policy::BranchMode::kReadOnly : set_[branch].mode();
+  return record(branch).ruled_out ? policy::BranchMode::kReadOnly : set_.mode(branch);
 }
 
 Result<void> PoolFacts::look(std::size_t branch, Record& into) {
@@ -133,7 +133,7 @@ std::optional<policy::Space> PoolFacts::space(std::size_t branch) {
 }
 
 std::uint64_t PoolFacts::minimum_free(std::size_t branch) {
-  if (const auto& own = set_[branch].min_free()) return *own;
+  if (const auto& own = set_.min_free(branch)) return *own;
   if (const std::uint64_t common = pool_.settings.min_free; common != kMinFreeBySize) return common;
   if (!space(branch)) return 0;
   constexpr std::uint64_t kMost = std::uint64_t{4} << 30U;

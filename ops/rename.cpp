@@ -99,7 +99,7 @@ class Renaming {
     for (std::size_t i = 0; i < set_->size(); ++i) {
       if (old_.exists(i) != has_new(i)) return Errno{EXDEV};
       if (!old_.exists(i)) continue;
-      if ((*set_)[i].mode() == BranchMode::kReadOnly) return Errno{EROFS};
+      if (set_->mode(i) == BranchMode::kReadOnly) return Errno{EROFS};
       if (const auto reached = reach_now(i); !reached) return reached;
       branches.push_back(i);
     }
@@ -177,7 +177,7 @@ class Renaming {
     if (const auto may = may_leave_others(old_, targets, *shown_old_); !may) return may.error();
     for (std::size_t i = 0; i < hiding; ++i)
       if (has_new(i) && !moves(steps, i) && !new_.stat(i).is_directory() &&
-          (*set_)[i].mode() == BranchMode::kReadOnly)
+          set_->mode(i) == BranchMode::kReadOnly)
         return Errno{EROFS};
 
     for (Step& step : steps)
@@ -263,7 +263,7 @@ class Renaming {
     const std::size_t hiding = hiding_before(steps);
     Result<void> first_failure;
     for (std::size_t i = 0; i < set_->size(); ++i) {
-      if (!has_new(i) || moves(steps, i) || (*set_)[i].mode() == BranchMode::kReadOnly) continue;
+      if (!has_new(i) || moves(steps, i) || set_->mode(i) == BranchMode::kReadOnly) continue;
       if (!new_.reach_now(i)) continue;
       const auto removed = new_.stat(i).is_directory()
                                ? pool_.backing.rmdir_at(new_.directory(i).fd(), new_name())

@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "ops/branch_change.hpp"
 #include "ops/policy_settings.hpp"
 #include "ops/setting_rows.hpp"
 #include "proto/size_text.hpp"
@@ -118,13 +119,12 @@ proto::Setting branches_row(std::string& bound) {
   proto::Setting row;
   row.name = "branches";
   row.group = kPoolGroup;
+  row.when = proto::Setting::When::kRuntime;
   row.form = "PATH[=RW|RO|NC[,SIZE]][:…]";
-  row.help = "the directories that are joined, in order; globs are expanded";
-  row.set = [&bound](std::string_view text) -> std::string {
-    if (text.empty()) return "wants at least one directory";
-    bound = text;
-    return {};
-  };
+  row.help =
+      "the directories that are joined, in order; globs are expanded; +… +<… add, -PATTERN -< -> "
+      "take away";
+  row.set = [&bound](std::string_view text) { return change_branch_text(bound, text); };
   row.get = [&bound] { return bound; };
   return row;
 }

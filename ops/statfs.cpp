@@ -53,11 +53,11 @@ Result<Part> part_of_branch(Pool& pool, Branch& branch) {
 }
 
 /// Its room is there, but not for what users make.
-bool is_ignored(const Settings& settings, const Branch& branch, bool read_only) noexcept {
-  if (branch.mode() == BranchMode::kReadWrite) return false;
+bool is_ignored(const Settings& settings, BranchMode mode, bool read_only) noexcept {
+  if (mode == BranchMode::kReadWrite) return false;
   const StatfsIgnore ignore = settings.statfs_ignore;
   return read_only || ignore == StatfsIgnore::kRo ||
-         (ignore == StatfsIgnore::kNc && branch.mode() == BranchMode::kNoCreate);
+         (ignore == StatfsIgnore::kNc && mode == BranchMode::kNoCreate);
 }
 
 }  // namespace
@@ -72,13 +72,15 @@ Result<proto::StatfsReply> statfs(Pool& pool, const Context& context) {
                        pool.nodes.view(context.node, view) && view.named;
   std::vector<Part> parts;
   parts.reserve(set->size());
-  for (const auto& branch : *set) {
-    auto part = by_path ? part_of_path(pool, *branch, view) : part_of_branch(pool, *branch);
+  for (std::size_t i = 0; i < set->size(); ++i) {
+    Branch& branch = (*set)[i];
+    auto part = by_path ? part_of_path(pool, branch, view) : part_of_branch(pool, branch);
     if (!part || std::any_of(parts.begin(), parts.end(),
                              [&](const Part& before) { return before.device == part->device; }))
       continue;
     if (part->stat.fragment_size == 0) part->stat.fragment_size = part->stat.block_size;
-    if (is_ignored(pool.settings, *branch, part->stat.read_only)) part->stat.blocks_available = 0;
+    if (is_ignored(pool.settings, set->mode(i), part->stat.read_only))
+      part->stat.blocks_available = 0;
     parts.push_back(*part);
   }
 

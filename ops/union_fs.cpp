@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "ops/branch_editor.hpp"
 #include "ops/control_file.hpp"
 #include "ops/control_keys.hpp"
 #include "ops/freed_space.hpp"
@@ -43,12 +44,6 @@ class SharedRandom final : public policy::Random {
  private:
   std::atomic<std::uint64_t> state_;
 };
-
-/// Both are absolute and free of symbolic links.
-bool lies_inside(std::string_view path, std::string_view outer) {
-  if (outer == "/") outer = "";
-  return path.size() > outer.size() + 1 && path.starts_with(outer) && path[outer.size()] == '/';
-}
 
 /// Not refused: a pool may be joined so on purpose. But what is in the inner one has two paths, and
 /// what is removed under one is gone under the other.
@@ -133,7 +128,8 @@ class UnionFs final : public proto::Filesystem {
       : random_(random_number()),
         pool_(backing, settings, open_branches(backing, settings.branches),
               Generation{random_number() | 1}, random_, *this),
-        control_(with_rows(std::move(control.rows), pool_rows(pool_)),
+        editor_(pool_, std::move(control.places)),
+        control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {
@@ -559,6 +555,7 @@ class UnionFs final : public proto::Filesystem {
 
   SharedRandom random_;
   Pool pool_;
+  BranchEditor editor_;
   ControlFile control_;
 };
 

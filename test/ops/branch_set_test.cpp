@@ -139,6 +139,12 @@ TEST_CASE("a branch is found by its number, whatever its place") {
   REQUIRE(set->size() == 3);
   CHECK(set->by_id(2) == &(*set)[1]);
   CHECK(set->by_id(4) == nullptr);
-  CHECK((*set)[1].mode() == BranchMode::kReadOnly);
-  CHECK((*set)[2].mode() == BranchMode::kNoCreate);
+  CHECK(set->mode(1) == BranchMode::kReadOnly);
+  CHECK(set->mode(2) == BranchMode::kNoCreate);
+  CHECK(set->writable(3));
+  CHECK_FALSE(set->writable(2));
+  CHECK_FALSE(set->writable(4));
+  set->demote(3);
+  CHECK(set->mode(2) == BranchMode::kReadOnly);
+  CHECK_FALSE(set->writable(3));
 }

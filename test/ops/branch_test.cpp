@@ -41,15 +41,13 @@ Errno error_of(const Result<DirRef>& result) {
 
 }  // namespace
 
-TEST_CASE("a branch is what its specification says, until it is demoted") {
+TEST_CASE("a branch is what its specification says") {
   Ground g;
   const auto branch = g.open();
   CHECK(branch->id() == 3);
   CHECK(branch->path() == g.path());
-  CHECK(branch->min_free() == 77);
-  CHECK(branch->mode() == BranchMode::kReadWrite);
-  branch->demote();
-  CHECK(branch->mode() == BranchMode::kReadOnly);
+  CHECK(branch->spec().min_free == 77);
+  CHECK(branch->spec().mode == BranchMode::kReadWrite);
   CHECK(Branch::open(g.backing, 1, {"/no/such/place", BranchMode::kReadOnly, {}}).error() ==
         Errno{ENOENT});
 }

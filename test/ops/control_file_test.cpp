@@ -237,7 +237,6 @@ TEST_CASE("what is set is in force at once, what is wrong is refused and told") 
   CHECK(set(pool, node, "user.boughfs.cmd.nothing", "3") == ENODATA);
   CHECK(set(pool, node, "user.other", "3") == ENODATA);
   CHECK(set(pool, node, "security.selinux", "3") == ENODATA);
-  CHECK(set(pool, node, "user.boughfs.branches", pool.branch(0).string()) == EROFS);
   CHECK(set(pool, node, "user.boughfs.srcmounts", pool.branch(0).string()) == EROFS);
   CHECK(errno_of(pool.fs().removexattr(pool.as(node), {"user.boughfs.cache.attr"})) == ENODATA);
   CHECK(pool.complaints.size() == 3);

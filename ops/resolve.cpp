@@ -1,0 +1,47 @@
+#include "ops/resolve.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+
+namespace bough::ops {
+
+using proto::Errno;
+
+Result<std::string> resolve(std::string_view path, const std::vector<std::string>& closed) {
+  constexpr int kMostLinks = 40;
+  std::string rest(path);
+  std::string reached;
+  for (int links = 0; !rest.empty();) {
+    const auto slash = rest.find('/');
+    const std::string step = rest.substr(0, slash);
+    rest.erase(0, slash == std::string::npos ? slash : slash + 1);
+    if (step.empty() || step == ".") continue;
+    if (step == "..") {
+      reached.erase(std::min(reached.rfind('/'), reached.size()));
+      continue;
+    }
+    const std::string next = reached + "/" + step;
+    if (std::find(closed.begin(), closed.end(), next) != closed.end()) return Errno{EDEADLK};
+    struct ::stat found;
+    if (::lstat(next.c_str(), &found) != 0) return Errno{errno};
+    if (!S_ISLNK(found.st_mode)) {
+      if (!rest.empty() && !S_ISDIR(found.st_mode)) return Errno{ENOTDIR};
+      reached = next;
+      continue;
+    }
+    if (++links > kMostLinks) return Errno{ELOOP};
+    std::string text(PATH_MAX, '\0');
+    const ssize_t size = ::readlink(next.c_str(), text.data(), text.size());
+    if (size <= 0) return Errno{size < 0 ? errno : ENOENT};
+    text.resize(static_cast<std::size_t>(size));
+    if (text.front() == '/') reached.clear();
+    rest = rest.empty() ? text : text + "/" + rest;
+  }
+  return reached.empty() ? "/" : reached;
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proto/result.hpp"
+
+namespace bough::ops {
+
+using proto::Result;
+
+/// As realpath(3), for an absolute path; but a directory whose path is in `closed` is not entered
+/// (EDEADLK): where the pool itself is mounted, its own process would wait for itself.
+[[nodiscard]] Result<std::string> resolve(std::string_view path,
+                                          const std::vector<std::string>& closed);
+
+}  // namespace bough::ops
