@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
+#include <string_view>
 
 #include "ops/clone_path.hpp"
 #include "ops/raw_dirents.hpp"
@@ -75,9 +77,35 @@ bool may_be_misled(Errno error) noexcept {
   }
 }
 
+namespace {
+
+/// Whether nothing at all can be made on a branch, whatever its statfs(2) says: tried with a file
+/// that has no name, or, where there is no such thing, one that loses it at once.
+bool refuses_all(Pool& pool, Branch& branch) {
+  constexpr std::uint32_t kMode = 0600;
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  const auto root = branch.root();
+  if (!root) return false;
+  const auto unnamed = open_with_relief(
+      pool, [&] { return pool.backing.open_unnamed(root->fd(), O_WRONLY, kMode); });
+  if (unnamed) return false;
+  if (unnamed.error() != Errno{EOPNOTSUPP} && unnamed.error() != Errno{EISDIR})
+    return unnamed.error() == Errno{EROFS};
+  std::string name = "._XXXXXX";
+  for (std::size_t i = 2; i < name.size(); ++i)
+    name[i] = kLetters[pool.random.next() % kLetters.size()];
+  const auto named = open_with_relief(pool, [&] {
+    return pool.backing.open_at(root->fd(), name.c_str(), O_CREAT | O_EXCL | O_WRONLY, kMode);
+  });
+  if (named) (void)pool.backing.unlink_at(root->fd(), name.c_str());
+  return !named && named.error() == Errno{EROFS};
+}
+
+}  // namespace
+
 void demote_if_read_only(Pool& pool, const BranchSet& set, std::size_t index) {
   const auto space = set[index].statfs();
-  if (!space || !space->read_only) return;
+  if (!space || (!space->read_only && !refuses_all(pool, set[index]))) return;
   pool.branches.demote(set, set[index].id());
   pool.figures.demotions.fetch_add(1, std::memory_order_relaxed);
 }

@@ -58,7 +58,9 @@ Result<void> as_lately_or_now(Attempt attempt) {
   return attempt(PoolFacts::Directories::kNow, acted);
 }
 
-/// After an EROFS from branch `index`: demotes it if its file system says that it is read-only now.
+/// After an EROFS from branch `index`: demotes it if its file system says that it is read-only now,
+/// or takes nothing at all. (After an error ext4 refuses every change, and since Linux 6.12 its
+/// statfs(2) does not tell. Something else that is mounted inside the branch may be meant as well.)
 void demote_if_read_only(Pool& pool, const BranchSet& set, std::size_t index);
 
 /// Before copies of a name go: may those stay that the action policy did not choose? Hidden ones on

@@ -409,6 +409,36 @@ TEST_CASE("a branch that becomes read-only is demoted and the next one taken") {
   }
 }
 
+TEST_CASE("a branch that takes nothing is demoted, though its file system does not say read-only") {
+  for (const int no_unnamed : {EOPNOTSUPP, EISDIR, EROFS}) {
+    CAPTURE(no_unnamed);
+    FaultyBacking* faulty = nullptr;
+    PoolFixture pool(
+        {"RW", "RW"},
+        [&](ops::Backing& real) {
+          auto made = std::make_unique<FaultyBacking>(real);
+          faulty = made.get();
+          return made;
+        },
+        with_create_policy("ff"));
+    faulty->fail({Call::kMkdirAt}, EROFS);
+    faulty->fail({Call::kOpenUnnamed}, no_unnamed);
+    if (no_unnamed != EROFS) faulty->fail({Call::kOpenAt}, EROFS);
+    CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "x") == std::nullopt);
+    CHECK(pool.exists(1, "x"));
+    CHECK(pool.count("demotions") == 1);
+    faulty->reset();
+    CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "y") == std::nullopt);
+    CHECK(pool.exists(1, "y"));
+    // One that can be written after all leaves nothing behind.
+    faulty->fail({Call::kMkdirAt}, EROFS);
+    faulty->fail({Call::kOpenUnnamed}, EOPNOTSUPP);
+    CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "z") == Errno{EROFS});
+    CHECK(pool.count("demotions") == 1);
+    CHECK(std::filesystem::is_empty(pool.branch(0)));
+  }
+}
+
 TEST_CASE("an EROFS of something inside a branch demotes nothing, and another branch is taken") {
   FaultyBacking* faulty = nullptr;
   PoolFixture pool({"RW", "RW"}, [&](ops::Backing& real) {
