@@ -31,6 +31,7 @@ void take_flag(int flag, CommandLine& line) {
   switch (flag) {
     case kOperand:
       line.operands.emplace_back(optarg);
+      line.options_before.push_back(line.options.size());
       break;
     case 'o':
       append(line.options, split_options(optarg));

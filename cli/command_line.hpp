@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,8 @@ namespace bough::cli {
 struct CommandLine {
   /// Branch lists and the mount point, in order.
   std::vector<std::string> operands;
+  /// How many of the options stand before each operand; where nothing is said, all.
+  std::vector<std::size_t> options_before;
   /// All -o arguments and the flags that stand for an option, in order.
   std::vector<OptionWord> options;
   bool foreground = false;

@@ -3,8 +3,10 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <iterator>
+#include <span>
 
 #include "cli/exit_status.hpp"
 #include "cli/mergerfs_defaults.hpp"
@@ -29,6 +31,45 @@ OptionTable::Unknown unknown_words(const CommandLine& line) {
                                                   : OptionTable::Unknown::kRefuse;
 }
 
+bool names_mountpoint(const OptionWord& word) {
+  const std::string key = canonical_key(word.key);
+  return key == "mountpoint" || key == "mount";
+}
+
+void add_branches(Configuration& config, const std::string& list) {
+  if (!config.ops.branches.empty()) config.ops.branches += ':';
+  config.ops.branches += list;
+}
+
+/// An option counts from where it stands: branches= replaces the operands before it, and those
+/// behind it are added.
+void take_in_order(Configuration& config, const CommandLine& line) {
+  const std::span<const OptionWord> options(line.options);
+  std::size_t taken = 0;
+  const auto take_options = [&](std::size_t end) {
+    for (std::string& warning :
+         config.table.apply(options.subspan(taken, end - taken), config.words, unknown_words(line)))
+      config.warnings.push_back(std::move(warning));
+    taken = end;
+  };
+  const bool named = std::any_of(options.begin(), options.end(), names_mountpoint);
+  for (std::size_t i = 0; i < line.operands.size(); ++i) {
+    take_options(i < line.options_before.size() ? line.options_before[i] : options.size());
+    const bool last = i + 1 == line.operands.size();
+    if (!last || named || !config.mount.mountpoint.empty()) {
+      add_branches(config, line.operands[i]);
+      continue;
+    }
+    take_options(options.size());
+    // A config file among them may have named it.
+    if (config.mount.mountpoint.empty())
+      config.mount.mountpoint = line.operands[i];
+    else
+      add_branches(config, line.operands[i]);
+  }
+  take_options(options.size());
+}
+
 }  // namespace
 
 Configuration::Configuration() : table(compose(*this)) {}
@@ -37,19 +78,8 @@ void configure(Configuration& config, const CommandLine& line) {
   config.words.flags = line.as_mount_helper ? 0UL : MS_NOSUID | MS_NODEV;
   if (line.as_mergerfs) take_mergerfs_defaults(config.table);
   config.config_file.treat_unknown(unknown_words(line));
-  for (std::string& warning : config.table.apply(line.options, config.words, unknown_words(line)))
-    config.warnings.push_back(std::move(warning));
+  take_in_order(config, line);
   if (line.foreground) config.mount.foreground = true;
-
-  std::vector<std::string> branches = line.operands;
-  if (config.mount.mountpoint.empty() && !branches.empty()) {
-    config.mount.mountpoint = branches.back();
-    branches.pop_back();
-  }
-  for (const std::string& list : branches) {
-    if (!config.ops.branches.empty()) config.ops.branches += ':';
-    config.ops.branches += list;
-  }
   if (config.mount.mountpoint.empty() || config.ops.branches.empty()) {
     throw StartError(ExitStatus::kUsage,
                      "branches and a mount point are wanted: boughfs BRANCHES MOUNTPOINT; "

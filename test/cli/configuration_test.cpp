@@ -101,6 +101,25 @@ TEST_CASE("mountpoint= makes every operand a branch, branches= is added to") {
   CHECK(all.ops.branches == "/a");
 }
 
+TEST_CASE("branches= replaces the operands before it, and those behind it are added") {
+  const auto branches = [](std::initializer_list<const char*> words) {
+    std::vector<std::string> text{"boughfs"};
+    text.insert(text.end(), words.begin(), words.end());
+    std::vector<char*> argv;
+    for (std::string& word : text) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    Configuration config;
+    cli::configure(config, cli::read_command_line(static_cast<int>(text.size()), argv.data()));
+    CHECK(config.mount.mountpoint == "/pool");
+    return config.ops.branches;
+  };
+  CHECK(branches({"/a", "-o", "branches=/b", "/c:/d", "/pool"}) == "/b:/c:/d");
+  CHECK(branches({"none", "/pool", "-o", "branches=/b"}) == "/b");
+  CHECK(branches({"/a", "/pool", "-o", "branches=+/b,branches=+</c"}) == "/c:/a:/b");
+  CHECK(branches({"/a", "-o", "mountpoint=/pool", "--", "/b"}) == "/a:/b");
+  CHECK(branches({"-o", "branches=/b", "/a", "/c", "/pool"}) == "/b:/a:/c");
+}
+
 TEST_CASE("branches and a mount point are wanted") {
   for (const auto& operands : std::vector<std::vector<std::string>>{{}, {"/pool"}}) {
     Configuration config;
