@@ -11,8 +11,6 @@ namespace {
 
 constexpr auto kMissing = std::to_array<std::string_view>({
     "allow-idmap",
-    "branches-mount-timeout",
-    "branches-mount-timeout-fail",
     "follow-symlinks",
     "log.file",
     "moveonenospc",

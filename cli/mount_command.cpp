@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/await_branches.hpp"
 #include "cli/checks.hpp"
 #include "cli/command_line.hpp"
 #include "cli/configuration.hpp"
@@ -44,7 +45,9 @@ ExitStatus mount_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   configure(config, line);
-  const std::vector<std::string> branches = branch_directories(config);
+  const std::vector<std::string> branches = await_branches(config, [](const std::string& warning) {
+    std::fprintf(stderr, "boughfs: %s\n", warning.c_str());
+  });
   check_mountpoint(config.mount.mountpoint, branches);
   if (!config.session.trace.empty())
     check_trace_file(config.session.trace, config.mount.mountpoint, branches);

@@ -143,6 +143,25 @@ Setting always_row(std::string name, std::string help) {
   return row;
 }
 
+Setting branches_timeout_row(std::uint32_t& field) {
+  Setting row;
+  row.name = "branches-mount-timeout";
+  row.group = kMountGroup;
+  row.form = "SECONDS";
+  row.fallback = "0";
+  row.help = "how long to wait at start for the disks of the branches, after mount(8) for each";
+  row.set = [&field](std::string_view value) -> std::string {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc{} || end != value.data() + value.size())
+      return "wants a whole number of seconds";
+    field = number;
+    return {};
+  };
+  row.get = [&field] { return std::to_string(field); };
+  return row;
+}
+
 }  // namespace
 
 std::vector<Setting> settings_table(Settings& settings) {
@@ -163,6 +182,10 @@ std::vector<Setting> settings_table(Settings& settings) {
   rows.push_back(
       always_row("export-support", "NFS finds files again by their handles; cannot be turned off"));
   rows.push_back(max_read_row(settings.max_read));
+  rows.push_back(branches_timeout_row(settings.branches_timeout));
+  rows.push_back(switch_row("branches-mount-timeout-fail",
+                            "not to mount the pool when that time is over",
+                            settings.branches_timeout_fails));
   rows.push_back(switch_row("foreground", "stay in the foreground, as -f", settings.foreground));
   rows.push_back(
       switch_row("lazy-umount-mountpoint",

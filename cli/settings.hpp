@@ -26,6 +26,9 @@ struct Settings {
   /// nice(2) value of all threads, -20 to 19; 0: that of who starts the pool.
   int priority = 0;
   MergerfsThreads mergerfs_threads;
+  /// Seconds to wait for the disks of the branches; 0: not at all.
+  std::uint32_t branches_timeout = 0;
+  bool branches_timeout_fails = false;
 };
 
 /// The rows of the option table that are bound to `settings`, which must outlive them.

@@ -227,3 +227,38 @@ class Rebranching(sandbox.LiveCase):
         self.set("+" + self.path("more/*") + "=NC,3M")
         self.assertTrue(self.get().endswith(self.path("more/disk") + "=NC,3M"), self.get())
         self.ends_well()
+
+
+class Start(sandbox.LiveCase):
+    tools = ("mkfs.ext4",)
+    deadline = 60
+
+    def test_waits_for_disks(self):
+        """branches-mount-timeout runs mount(8) for what is missing, waits for the rest, and then goes on or not."""
+        disk = os.path.dirname(self.file_system("ext4", "disk", megabytes=30))
+        other = self.directory("other")
+        self.command(["umount", disk])
+        fstab = self.path("fstab")
+        Path(fstab).write_text(f"{disk}.img {disk} ext4 loop,noauto 0 0\n")
+        self.command(["mount", "--bind", fstab, "/etc/fstab"])
+        self.made.append("/etc/fstab")
+        self.directory("refused")
+        begun = time.monotonic()
+        said = self.command([self.boughfs, "-o", "branches-mount-timeout=1,branches-mount-timeout-fail=true",
+                             f"{disk}:{other}", self.path("refused")], good=(32,))
+        self.assertGreater(time.monotonic() - begun, 0.9)
+        self.assertIn(f"nothing is mounted at {other} ", said)
+        self.assertTrue(os.path.ismount(disk))
+        self.assertFalse(os.path.ismount(self.path("refused")))
+        self.command(["umount", disk])
+        os.setxattr(other, "user.mergerfs.branch", b"")
+        begun = time.monotonic()
+        pool = self.pool([disk, other], modes.Root(), ["branches-mount-timeout=20", "minfreespace=0"])
+        self.assertLess(time.monotonic() - begun, 10)
+        self.assertTrue(os.path.ismount(disk))
+        Path(pool.mountpoint, "file").write_text("x")
+        self.assertEqual(pool.unmount(), 0, pool.said())
+        os.removexattr(other, "user.mergerfs.branch")
+        pool = self.pool([disk, other], modes.Root(), ["branches-mount-timeout=1"], "warned")
+        self.assertIn(f"nothing is mounted at {other} ", Path(pool.log).read_text())
+        self.assertEqual(pool.unmount(), 0, pool.said())
