@@ -11,6 +11,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/mergerfs_defaults.hpp"
 #include "ops/branch_set.hpp"
+#include "ops/planned_mounts.hpp"
 
 namespace bough::cli {
 namespace {
@@ -104,7 +105,8 @@ void configure(Configuration& config, const CommandLine& line) {
 std::vector<std::string> branch_directories(const Configuration& config) {
   std::string mistake;
   std::vector<std::string> directories;
-  for (const ops::BranchSpec& branch : ops::parse_branches(config.ops.branches, mistake)) {
+  for (const ops::BranchSpec& branch :
+       ops::parse_branches(config.ops.branches, mistake, {{}, {}, ops::expect_missing_mounts()})) {
     directories.push_back(branch.path);
   }
   if (!mistake.empty()) throw StartError(ExitStatus::kUsage, mistake);

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "ops/inode_number.hpp"
@@ -12,6 +13,11 @@ namespace {
 /// The kernel's 32-bit device number (Linux, new_encode_dev()).
 std::uint32_t encode_device(std::uint32_t major, std::uint32_t minor) noexcept {
   return (minor & 0xffU) | (major << 8) | ((minor & ~0xffU) << 12);
+}
+
+std::chrono::nanoseconds for_now(const Pool& pool, std::chrono::nanoseconds time) noexcept {
+  constexpr std::chrono::nanoseconds kMost = std::chrono::seconds(1);
+  return pool.absences.any() ? std::min(time, kMost) : time;
 }
 
 }  // namespace
@@ -63,7 +69,16 @@ bool has_set_ids(const FileStat& stat) noexcept {
 
 std::chrono::nanoseconds attr_validity(const Pool& pool, const FileStat& stat) noexcept {
   if (pool.passthrough.started() && has_set_ids(stat)) return std::chrono::nanoseconds(0);
-  return pool.settings.attr_valid;
+  return for_now(pool, pool.settings.attr_valid);
+}
+
+std::chrono::nanoseconds entry_validity(const Pool& pool) noexcept {
+  return for_now(pool, pool.settings.entry_valid);
+}
+
+std::chrono::nanoseconds negative_validity(const Pool& pool) noexcept {
+  if (pool.absences.any()) return std::chrono::nanoseconds(0);
+  return pool.settings.negative_valid;
 }
 
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
@@ -80,7 +95,7 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
   reply.claim = proto::LookupClaim(pool.owner, counted->node);
   reply.entry.node = counted->node;
   reply.entry.generation = pool.nodes.generation(counted->node);
-  reply.entry.entry_valid = pool.settings.entry_valid;
+  reply.entry.entry_valid = entry_validity(pool);
   reply.entry.attr_valid = attr_validity(pool, stat);
   reply.entry.attr =
       to_attr(pool, stat, number_of(pool, counted->node, counted->ino, stat, branch.id()));

@@ -22,8 +22,15 @@ namespace bough::ops {
 
 /// How long the kernel may keep a file's attributes. Not at all those of one with set-ids, where
 /// writes can pass by us: they clear the bits, and the kernel would run it with them meanwhile.
+/// While a branch is absent for a second at most: another copy may be shown when it is back.
 [[nodiscard]] std::chrono::nanoseconds attr_validity(const Pool& pool,
                                                      const FileStat& stat) noexcept;
+
+/// How long the kernel may keep a name; while a branch is absent for a second at most.
+[[nodiscard]] std::chrono::nanoseconds entry_validity(const Pool& pool) noexcept;
+/// How long it may keep that there is no such name: not at all while a branch is absent, which may
+/// have it.
+[[nodiscard]] std::chrono::nanoseconds negative_validity(const Pool& pool) noexcept;
 
 /// Counts a look-up of `name` in `parent`, which is `stat` on `branch`, and makes the reply of it.
 /// ESTALE: the parent is not known any more.

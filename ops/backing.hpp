@@ -186,7 +186,8 @@ class Backing {
   virtual Identity identity() = 0;
   /// fsgid, supplementary groups (the raw, per-thread system call), fsuid, umask, in this order;
   /// then the DAC capabilities and CAP_MKNOD are effective again if `keep_dac` and they are
-  /// permitted, and with fsuid 0 CAP_FSETID as `keeps_set_ids` says. EPERM: an id could not be taken; the thread is who it was before.
+  /// permitted, and with fsuid 0 CAP_FSETID as `keeps_set_ids` says. EPERM: an id could not be
+  /// taken; the thread is who it was before.
   virtual Result<void> become(const Identity& who, bool keep_dac) = 0;
   /// The I/O priority (ioprio_get(2)) of the task `tid`, if it has one that can be asked for and
   /// taken, becomes the calling thread's; 0: the thread has the one again that it began with.

@@ -4,7 +4,11 @@
 #include <linux/magic.h>
 
 #include <cerrno>
+#include <cstring>
+#include <new>
 
+#include "ops/absences.hpp"
+#include "ops/disk_gone.hpp"
 #include "ops/hash.hpp"
 #include "ops/inode_number.hpp"
 
@@ -29,7 +33,28 @@ bool has_no_flush(std::uint64_t type) noexcept {
   }
 }
 
+/// Errors of a root by which its disk, or the way to it, is gone.
+bool means_gone(Errno error) noexcept {
+  switch (error.value()) {
+    case ESTALE:
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+      return true;
+    default:
+      return means_disk_gone(error);
+  }
+}
+
+/// How long a root is good without a look whether its disk was unmounted.
+constexpr std::chrono::seconds kLookEvery{1};
+
 }  // namespace
+
+std::string why_out_of_reach(Errno error) {
+  if (error == Errno{ESTALE}) return "another directory or file system is in its place";
+  return std::string("its directory cannot be reached (") + std::strerror(error.value()) + ")";
+}
 
 Branch::Branch(Backing& backing, BranchId id, BranchSpec spec)
     : backing_(backing), id_(id), spec_(std::move(spec)) {}
@@ -38,31 +63,132 @@ Result<std::shared_ptr<Branch>> Branch::open(Backing& backing, BranchId id, Bran
   const std::shared_ptr<Branch> branch(new Branch(backing, id, std::move(spec)));
   auto fd = backing.open_root(branch->spec_.path);
   if (!fd) return fd.error();
-  const auto stat = backing.stat(fd->get());
-  if (!stat) return stat.error();
-  const auto fs = backing.statfs(fd->get());
-  if (!fs) return fs.error();
-  branch->root_id_ = stat->id;
-  branch->device_ = stat->id.device;
-  branch->fsid_ = fs->fsid;
-  branch->closes_quietly_ = has_no_flush(fs->type);
+  if (const auto adopted = branch->adopt(fd->get()); !adopted) return adopted.error();
   branch->root_ = std::make_shared<const Fd>(*std::move(fd));
+  branch->look_at_ = std::chrono::steady_clock::now() + kLookEvery;
   return branch;
 }
 
+std::shared_ptr<Branch> Branch::expect(Backing& backing, BranchId id, BranchSpec spec,
+                                       std::string why) {
+  std::shared_ptr<Branch> branch(new Branch(backing, id, std::move(spec)));
+  branch->why_absent_ = std::move(why);
+  branch->absent_.store(true);
+  return branch;
+}
+
+void Branch::attend(Absences& absences) {
+  absences_ = &absences;
+  if (absent() && !absences.add(weak_from_this())) throw std::bad_alloc();
+}
+
+bool Branch::frozen() const noexcept {
+  return absences_ != nullptr && absences_->frozen();
+}
+
+FileId Branch::root_id() const {
+  const std::lock_guard lock(mutex_);
+  return root_id_;
+}
+
+std::string Branch::why_absent() const {
+  const std::lock_guard lock(mutex_);
+  return why_absent_;
+}
+
+Result<void> Branch::adopt(int fd) {
+  const auto stat = backing_.stat(fd);
+  if (!stat) return stat.error();
+  const auto fs = backing_.statfs(fd);
+  if (!fs) return fs.error();
+  const std::lock_guard lock(mutex_);
+  root_id_ = stat->id;
+  known_ = true;
+  device_.store(stat->id.device, std::memory_order_relaxed);
+  fsid_.store(fs->fsid, std::memory_order_relaxed);
+  closes_quietly_.store(has_no_flush(fs->type), std::memory_order_relaxed);
+  return {};
+}
+
 Result<DirRef> Branch::root() {
+  const auto now = std::chrono::steady_clock::now();
+  std::shared_ptr<const Fd> kept;
   {
     const std::lock_guard lock(mutex_);
-    if (root_) return DirRef(root_);
+    if (absent()) return absences_->error();
+    if (root_ && now < look_at_) return DirRef(root_);
+    kept = root_;
+    // Others go on meanwhile.
+    look_at_ = now + kLookEvery;
   }
+  auto opened = open_same();
+  // What failed once need not be gone.
+  if (!opened && absences_ != nullptr && means_gone(opened.error())) opened = open_same();
+  if (!opened) {
+    if (means_gone(opened.error())) return go(opened.error());
+    return kept ? Result<DirRef>(DirRef(std::move(kept))) : opened.error();
+  }
+  auto fresh = std::make_shared<const Fd>(*std::move(opened));
+  const std::lock_guard lock(mutex_);
+  if (retired_) return DirRef(std::move(fresh));
+  root_ = std::move(fresh);
+  return DirRef(root_);
+}
+
+Result<Fd> Branch::open_same() {
   auto fd = backing_.open_root(spec_.path);
-  if (!fd) return fd.error();
+  if (!fd) return fd;
   if (const auto same = verify_root(fd->get()); !same) return same.error();
+  return fd;
+}
+
+Errno Branch::go(Errno error) {
+  if (absences_ == nullptr) {
+    let_go();
+    return error;
+  }
+  std::shared_ptr<const Fd> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    if (absent()) return absences_->error();
+    why_absent_ = why_out_of_reach(error);
+    absent_.store(true, std::memory_order_release);
+    dropped.swap(root_);
+  }
+  forget_statfs();
+  if (!absences_->add(weak_from_this())) absent_.store(false);
+  return absences_->error();
+}
+
+bool Branch::look_again() {
+  auto fd = backing_.open_root(spec_.path);
+  const auto stay = [this](std::string why) {
+    const std::lock_guard lock(mutex_);
+    why_absent_ = std::move(why);
+    return false;
+  };
+  bool known = false;
+  {
+    const std::lock_guard lock(mutex_);
+    known = known_;
+  }
+  // Of one that was never there it is known already what it waits for.
+  if (!fd) return known && stay(why_out_of_reach(fd.error()));
+  if (known) {
+    if (const auto same = verify_root(fd->get()); !same)
+      return stay(why_out_of_reach(same.error()));
+  } else {
+    std::string why = absences_->why_not(spec_.path, fd->get());
+    if (!why.empty()) return stay(std::move(why));
+    if (const auto adopted = adopt(fd->get()); !adopted)
+      return stay(why_out_of_reach(adopted.error()));
+  }
   auto opened = std::make_shared<const Fd>(*std::move(fd));
   const std::lock_guard lock(mutex_);
-  if (retired_) return DirRef(std::move(opened));
-  if (!root_) root_ = std::move(opened);
-  return DirRef(root_);
+  root_ = std::move(opened);
+  look_at_ = std::chrono::steady_clock::now() + kLookEvery;
+  absent_.store(false, std::memory_order_release);
+  return true;
 }
 
 Result<void> Branch::verify_root(int fd) {
@@ -70,25 +196,40 @@ Result<void> Branch::verify_root(int fd) {
   if (!stat) return stat.error();
   const auto fs = backing_.statfs(fd);
   if (!fs) return fs.error();
-  const bool same_volume = fs->fsid == fsid_ && (fsid_ != 0 || stat->id.device == device());
-  if (!same_volume || stat->id.ino != root_id_.ino || stat->id.birth_ns != root_id_.birth_ns)
+  const FileId was = root_id();
+  const std::uint64_t fsid = fsid_.load(std::memory_order_relaxed);
+  const bool same_volume = fs->fsid == fsid && (fsid != 0 || stat->id.device == device());
+  if (!same_volume || stat->id.ino != was.ino || stat->id.birth_ns != was.birth_ns)
     return Errno{ESTALE};
   device_.store(stat->id.device, std::memory_order_relaxed);
   return {};
+}
+
+void Branch::suspect() noexcept {
+  const std::lock_guard lock(mutex_);
+  look_at_ = {};
+}
+
+Errno Branch::from_below(Errno error) noexcept {
+  if (error != Errno{ESTALE} && !means_disk_gone(error)) return error;
+  suspect();
+  return error == Errno{ESTALE} ? Errno{EIO} : error;
 }
 
 Result<DirRef> Branch::directory(std::string_view path) {
   auto top = root();
   if (!top || path.empty()) return top;
   auto fd = backing_.open_directory(top->fd(), path, O_PATH, false);
-  if (!fd) return fd.error();
+  if (!fd) return from_below(fd.error());
   return DirRef(*std::move(fd));
 }
 
 Result<Fd> Branch::readable_directory(std::string_view path) {
   const auto top = root();
   if (!top) return top.error();
-  return backing_.open_directory(top->fd(), path, O_RDONLY, false);
+  auto fd = backing_.open_directory(top->fd(), path, O_RDONLY, false);
+  if (!fd) return from_below(fd.error());
+  return fd;
 }
 
 Result<FsStat> Branch::statfs() {
@@ -142,7 +283,8 @@ void Branch::give_up_refresh() noexcept {
 }
 
 std::uint64_t Branch::user_ino(const FileId& file) const noexcept {
-  std::uint64_t volume = fsid_ != 0 ? fsid_ : hash_text(spec_.path);
+  const std::uint64_t fsid = fsid_.load(std::memory_order_relaxed);
+  std::uint64_t volume = fsid != 0 ? fsid : hash_text(spec_.path);
   // Something else is mounted inside the branch, or it is a subvolume: its numbers may repeat ours.
   if (file.device != device()) volume = combine_hash(volume, file.device);
   return inode_ino(volume, file.ino);

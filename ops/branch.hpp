@@ -42,25 +42,48 @@ struct BranchSpec {
   std::optional<std::uint64_t> min_free;
 };
 
+class Absences;
+
+/// For people: what it means that a branch's root failed with `error`.
+[[nodiscard]] std::string why_out_of_reach(Errno error);
+
 /// One directory of one file system that takes part in the pool. Its root is reached by a cached
-/// descriptor that an idle pool lets go of; every time it is opened anew it must still be the
-/// directory of the file system that it was at start, else ESTALE: a missing disk must not look
-/// like an empty branch. Shared by snapshots of the branch list; any thread.
-class Branch {
+/// descriptor that an idle pool lets go of; every time it is opened anew, in a pool in use once a
+/// second, it must still be the directory of the file system that it was at first, else the branch
+/// is absent: a missing disk must not look like an empty branch. Shared by snapshots of the branch
+/// list; any thread.
+class Branch : public std::enable_shared_from_this<Branch> {
  public:
   /// Opens the root and remembers what it is. Errors as from open(2), statfs(2).
   [[nodiscard]] static Result<std::shared_ptr<Branch>> open(Backing& backing, BranchId id,
                                                             BranchSpec spec);
+  /// One whose disk is missing, to be given to attend(): no call is made. It is whatever
+  /// look_again() finds first. `why`: for people, the end of "branch PATH is absent: ".
+  [[nodiscard]] static std::shared_ptr<Branch> expect(Backing& backing, BranchId id,
+                                                      BranchSpec spec, std::string why);
+  /// Once, before the branch is in a set that requests use. Without it nothing is absent for longer
+  /// than a call: the root's error is told as it is. `absences` outlives the branch.
+  void attend(Absences& absences);
 
   [[nodiscard]] BranchId id() const noexcept { return id_; }
   [[nodiscard]] const std::string& path() const noexcept { return spec_.path; }
   /// As it was written when it came into the pool; what is in force is BranchSet's to say.
   [[nodiscard]] const BranchSpec& spec() const noexcept { return spec_; }
+  /// Nothing in the pool may be changed now (branch-absent=readonly).
+  [[nodiscard]] bool frozen() const noexcept;
+
+  /// Whether its disk is missing. Then nothing here asks it: Absences::error() is the answer.
+  [[nodiscard]] bool absent() const noexcept { return absent_.load(std::memory_order_acquire); }
+  /// What it is absent for; of use while absent().
+  [[nodiscard]] std::string why_absent() const;
+  /// For Absences alone: whether an absent branch is there again. It is in use at once then.
+  [[nodiscard]] bool look_again();
 
   /// The root, O_PATH.
   [[nodiscard]] Result<DirRef> root();
   /// The directory at a pool path ("" is the root), O_PATH. ENOENT, ENOTDIR, ELOOP (a symlink in
-  /// the way) mean that this branch does not have it.
+  /// the way) mean that this branch does not have it. ESTALE is an absent branch that takes no
+  /// part; what is stale below the root (NFS) is EIO.
   [[nodiscard]] Result<DirRef> directory(std::string_view path);
   /// The same, readable (for getdents and fsync).
   [[nodiscard]] Result<Fd> readable_directory(std::string_view path);
@@ -87,10 +110,12 @@ class Branch {
   /// of a file has nothing to do or report.
   /// (Linux: its file_operations have no flush, unlike those of network file systems, which write
   /// back.)
-  [[nodiscard]] bool closes_quietly() const noexcept { return closes_quietly_; }
+  [[nodiscard]] bool closes_quietly() const noexcept {
+    return closes_quietly_.load(std::memory_order_relaxed);
+  }
 
-  /// What the root was when the branch was opened.
-  [[nodiscard]] const FileId& root_id() const noexcept { return root_id_; }
+  /// What the root was when the branch was opened; all 0 of one that was never there.
+  [[nodiscard]] FileId root_id() const;
   /// The number of an inode of this branch (inode_ino()).
   [[nodiscard]] std::uint64_t user_ino(const FileId& file) const noexcept;
   /// st_dev of the root; another number when the same file system came back on another device.
@@ -107,18 +132,32 @@ class Branch {
 
  private:
   Branch(Backing& backing, BranchId id, BranchSpec spec);
+  /// From now on the directory `fd` is the branch.
+  [[nodiscard]] Result<void> adopt(int fd);
   [[nodiscard]] Result<void> verify_root(int fd);
+  [[nodiscard]] Result<Fd> open_same();
+  /// After `error` from its root.
+  [[nodiscard]] Errno go(Errno error);
+  /// The next root() looks whether the branch is still there.
+  void suspect() noexcept;
+  [[nodiscard]] Errno from_below(Errno error) noexcept;
   [[nodiscard]] Result<FsStat> statfs(int root);
 
   Backing& backing_;
   const BranchId id_;
   const BranchSpec spec_;
-  FileId root_id_;
+  Absences* absences_ = nullptr;
+  std::atomic<bool> absent_{false};
   std::atomic<std::uint64_t> device_{0};
-  std::uint64_t fsid_ = 0;
-  bool closes_quietly_ = false;
+  std::atomic<std::uint64_t> fsid_{0};
+  std::atomic<bool> closes_quietly_{false};
   mutable std::mutex mutex_;
+  FileId root_id_;
+  bool known_ = false;
+  std::string why_absent_;
   std::shared_ptr<const Fd> root_;
+  /// Until then `root_` is good.
+  std::chrono::steady_clock::time_point look_at_;
   std::optional<FsStat> last_statfs_;
   std::chrono::steady_clock::time_point last_statfs_at_;
   /// How often it was forgotten.

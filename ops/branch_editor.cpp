@@ -142,6 +142,7 @@ Member BranchEditor::opened(BranchSpec spec, std::string& why) {
   }
   ++next_id_;
   member.branch = *std::move(branch);
+  member.branch->attend(pool_.absences);
   return member;
 }
 

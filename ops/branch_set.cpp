@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "ops/disk_gone.hpp"
 #include "ops/resolve.hpp"
 #include "proto/size_text.hpp"
 
@@ -152,6 +153,12 @@ int glob_outside(const std::string& pattern, const std::vector<std::string>& clo
   return ::glob(pattern.c_str(), GLOB_ONLYDIR | GLOB_ALTDIRFUNC, nullptr, &found);
 }
 
+/// Something is there, and its disk or server is gone.
+bool is_out_of_reach(const std::string& path) noexcept {
+  struct ::stat found;
+  return ::stat(path.c_str(), &found) != 0 && means_disk_gone(proto::Errno{errno});
+}
+
 /// The directories that one pattern without braces means. False: none; errno is EDEADLK if that is
 /// because it lies in the pool itself.
 bool find_directories(const std::string& pattern, const KnownPlaces& known,
@@ -163,16 +170,26 @@ bool find_directories(const std::string& pattern, const KnownPlaces& known,
     return true;
   }
   ::glob_t found{};
-  const std::size_t before = into.size();
+  std::vector<std::string> paths;
   if (glob_outside(pattern, known.pool, found) == 0) {
     for (std::size_t i = 0; i < found.gl_pathc; ++i) {
       const auto real = resolve(absolute(found.gl_pathv[i]), known.pool);
-      if (real && is_directory(real->c_str())) into.push_back(*real);
+      if (real && (is_directory(real->c_str()) || is_out_of_reach(*real))) paths.push_back(*real);
+      if (!real && means_disk_gone(real.error())) paths.push_back(absolute(found.gl_pathv[i]));
     }
   }
   ::globfree(&found);
+  const bool gone = literal ? is_out_of_reach(*literal) : means_disk_gone(literal.error());
+  if (paths.empty() && gone) paths.push_back(literal ? *literal : absolute(pattern));
+  if (const auto missing = known.expected ? known.expected(pattern) : std::vector<std::string>();
+      !missing.empty()) {
+    paths.insert(paths.end(), missing.begin(), missing.end());
+    std::sort(paths.begin(), paths.end());
+    paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+  }
+  into.insert(into.end(), paths.begin(), paths.end());
   errno = literal ? ENOTDIR : literal.error().value();
-  return into.size() != before;
+  return !paths.empty();
 }
 
 std::string why_not_there(const std::string& pattern) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -37,6 +38,11 @@ class BranchSet {
     return branches_[index];
   }
   [[nodiscard]] BranchMode mode(std::size_t index) const noexcept {
+    if (branches_[index]->frozen()) return BranchMode::kReadOnly;
+    return written_mode(index);
+  }
+  /// Whatever else is in force for a while.
+  [[nodiscard]] BranchMode written_mode(std::size_t index) const noexcept {
     return modes_[index].load(std::memory_order_relaxed);
   }
   [[nodiscard]] const std::optional<std::uint64_t>& min_free(std::size_t index) const {
@@ -44,7 +50,7 @@ class BranchSet {
   }
   /// As it is now.
   [[nodiscard]] Member member(std::size_t index) const {
-    return {branches_[index], mode(index), min_free_[index]};
+    return {branches_[index], written_mode(index), min_free_[index]};
   }
   /// Null when the branch is no longer in the pool.
   [[nodiscard]] Branch* by_id(BranchId id) const noexcept;
@@ -98,6 +104,8 @@ struct KnownPlaces {
   /// Where the pool itself is mounted: nobody looks in there, since it is this process that would
   /// have to answer.
   std::vector<std::string> pool;
+  /// What a pattern means beside what is there, on disks that are missing.
+  std::function<std::vector<std::string>(const std::string& pattern)> expected;
 };
 
 /// Reads "path[=MODE[,MINFREE]][:path…]" (globs, modes RW, RO, NC). On a mistake `error` names the

@@ -2,7 +2,9 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <string_view>
 #include <utility>
 
@@ -57,10 +59,19 @@ std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   paths.get = [&pool] {
     return joined(pool, [](const Member& member) { return member.branch->path(); });
   };
+  Setting absent;
+  absent.name = "absent-branches";
+  absent.get = [&pool] {
+    std::string lines;
+    for (const auto& branch : *pool.branches.snapshot())
+      if (branch->absent()) lines += branch->path() + ": " + branch->why_absent() + "\n";
+    if (!lines.empty()) lines.pop_back();
+    return lines;
+  };
   Setting passthrough;
   passthrough.name = "passthrough.why-off";
   passthrough.get = [&pool] { return pool.settings.files.no_passthrough; };
-  return {std::move(branches), std::move(paths), std::move(passthrough)};
+  return {std::move(branches), std::move(paths), std::move(absent), std::move(passthrough)};
 }
 
 std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()> let_go,
@@ -76,6 +87,15 @@ std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()
            [&pool, mounted_inside = std::move(mounted_inside)](std::string& why) {
              return invalidate(pool, mounted_inside, why);
            }}};
+}
+
+void expire_names(Pool& pool, const std::function<std::string()>& mounted_inside) {
+  constexpr std::uint32_t kFirstWithEpoch = 44;
+  const Settings& settings = pool.settings;
+  const auto longest = std::max(
+      {settings.entry_valid.get(), settings.attr_valid.get(), settings.negative_valid.get()});
+  if (longest <= std::chrono::seconds(1) || pool.agreement.minor < kFirstWithEpoch) return;
+  if (mounted_inside().empty()) (void)pool.port->notify(proto::NotifyIncrementEpoch{});
 }
 
 }  // namespace bough::ops

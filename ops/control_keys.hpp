@@ -12,7 +12,8 @@ namespace bough::ops {
 
 /// What only the pool itself knows, as it is in force: `branches` (path=MODE[,MINFREE], the modes
 /// of branches that turned read-only too; `editor` takes what is set) and `srcmounts` (their bare
-/// paths), both joined by ':'. The rows refer to `pool` and `editor`.
+/// paths), both joined by ':'; `absent-branches`: a line for each, "PATH: why". The rows refer to
+/// `pool` and `editor`.
 [[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool, BranchEditor& editor);
 
 /// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory
@@ -22,5 +23,9 @@ namespace bough::ops {
 /// inside.
 [[nodiscard]] std::vector<ControlFile::Command> pool_commands(
     Pool& pool, std::function<void()> let_go, std::function<std::string()> mounted_inside);
+
+/// The kernel looks every name up anew that it kept for longer than a second (Linux 6.16 and
+/// later). Not while something is mounted inside the pool, which it would unmount.
+void expire_names(Pool& pool, const std::function<std::string()>& mounted_inside);
 
 }  // namespace bough::ops

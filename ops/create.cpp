@@ -260,7 +260,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         reply.entry.claim = proto::LookupClaim(pool.owner, counted.node);
         reply.entry.entry.node = counted.node;
         reply.entry.entry.generation = pool.nodes.generation(counted.node);
-        reply.entry.entry.entry_valid = pool.settings.entry_valid;
+        reply.entry.entry.entry_valid = entry_validity(pool);
         reply.entry.entry.attr_valid = attr_validity(pool, *stat);
         reply.entry.entry.attr = to_attr(
             pool, *stat, number_of(pool, counted.node, counted.ino, *stat, place.branch.id()));

@@ -8,13 +8,13 @@
 
 namespace bough::ops {
 
-/// Makes the calling thread act as the caller of a request, and itself again on every way out: fsgid, the
-/// request's extension group, fsuid, umask. With DAC capabilities raised again for creation (the kernel
-/// has already checked, by default_permissions); without them nothing else is kept, so that quotas,
-/// reserved blocks and set-id clearing treat the caller as a local user.
+/// Makes the calling thread act as the caller of a request, and itself again on every way out:
+/// fsgid, the request's extension group, fsuid, umask. With DAC capabilities raised again for
+/// creation (the kernel has already checked, by default_permissions); without them nothing else is
+/// kept, so that quotas, reserved blocks and set-id clearing treat the caller as a local user.
 ///
-/// While one lives its thread must not suspend, lock, or call anything but Backing. Where the daemon
-/// cannot act as others (an ordinary user's pool) only the umask changes.
+/// While one lives its thread must not suspend, lock, or call anything but Backing. Where the
+/// daemon cannot act as others (an ordinary user's pool) only the umask changes.
 class CallerGuard {
  public:
   enum class Purpose : std::uint8_t {

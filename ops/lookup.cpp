@@ -19,15 +19,15 @@ Result<proto::EntryReply> lookup_known(Pool& pool, const Context& context, NodeI
   reply.claim = proto::LookupClaim(pool.owner, counted->node);
   reply.entry.node = counted->node;
   reply.entry.generation = pool.nodes.generation(counted->node);
-  reply.entry.entry_valid = pool.settings.entry_valid;
+  reply.entry.entry_valid = entry_validity(pool);
   reply.entry.attr_valid = attr_validity(pool, *stat);
   reply.entry.attr = to_attr(pool, *stat, number_of(pool, node, counted->ino, *stat, branch));
   return reply;
 }
 
-proto::EntryReply negative(const Settings& settings) {
+proto::EntryReply negative(std::chrono::nanoseconds valid) {
   proto::EntryReply reply;
-  reply.entry.entry_valid = settings.negative_valid;
+  reply.entry.entry_valid = valid;
   return reply;
 }
 
@@ -56,8 +56,9 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
     return make_entry(pool, context.node, name.view(), copy->branch(), copy->stat);
   }
   if (copy.error() != Errno{ENOENT}) return copy.error();
-  pool.free_names.note(context.node, name.view(), changes);
-  if (pool.settings.negative_valid.get().count() > 0) return negative(pool.settings);
+  if (!pool.absences.any()) pool.free_names.note(context.node, name.view(), changes);
+  const auto valid = negative_validity(pool);
+  if (valid.count() > 0) return negative(valid);
   return copy.error();
 }
 

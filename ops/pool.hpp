@@ -9,6 +9,7 @@
 #include <shared_mutex>
 #include <string>
 
+#include "ops/absences.hpp"
 #include "ops/backing.hpp"
 #include "ops/branch_crew.hpp"
 #include "ops/branch_set.hpp"
@@ -41,6 +42,7 @@ struct Pool {
 
   Backing& backing;
   Settings& settings;
+  Absences absences{settings};
   Branches branches;
   NodeTable nodes;
   Passthrough passthrough{nodes};

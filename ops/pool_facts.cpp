@@ -46,7 +46,8 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
   into.fresh = directories_ == Directories::kNow;
   if (name_ == nullptr) return {};
   const auto stat = pool_.backing.stat_at(into.directory.fd(), name_);
-  if (!stat) return stat.error();
+  // Of NFS, about this directory alone: no word about the disk.
+  if (!stat) return stat.error() == Errno{ESTALE} ? Errno{EIO} : stat.error();
   into.stat = *stat;
   return {};
 }
@@ -66,7 +67,7 @@ bool PoolFacts::exists(std::size_t branch) {
     const auto looked = look(branch, asked);
     asked.exists = looked ? Known::kYes : Known::kNo;
     if (!looked && !means_absent(looked.error())) note_failure(looked.error());
-    if (!looked && looked.error() == Errno{EIO}) reach_anew(set_[branch]);
+    if (!looked && looked.error() == Errno{EIO} && !set_[branch].absent()) reach_anew(set_[branch]);
   }
   return asked.exists == Known::kYes;
 }

@@ -83,6 +83,11 @@ constexpr std::array<SettingRows::Word<StatfsOf>, 2> kStatfsOf{
     {{"base", StatfsOf::kBase}, {"full", StatfsOf::kFull}}};
 constexpr std::array<SettingRows::Word<StatfsIgnore>, 3> kStatfsIgnore{
     {{"none", StatfsIgnore::kNone}, {"ro", StatfsIgnore::kRo}, {"nc", StatfsIgnore::kNc}}};
+constexpr std::array<SettingRows::Word<BranchAbsent>, 4> kBranchAbsent{
+    {{"hide", BranchAbsent::kHide},
+     {"eio", BranchAbsent::kEio},
+     {"readonly", BranchAbsent::kReadonly},
+     {"refuse", BranchAbsent::kRefuse}}};
 
 /// Programs are told of a number that is too large by an errno of its own, as mergerfs tells them.
 void tell_too_large(proto::Setting& row) {
@@ -163,6 +168,13 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   std::vector<proto::Setting> table;
   table.push_back(branches_row(settings.branches));
   table.push_back(min_free_row(settings.min_free));
+  table.push_back(SettingRows(kPoolGroup)
+                      .words<BranchAbsent>(
+                          "branch-absent", kBranchAbsent, When::kRuntime, settings.branch_absent,
+                          "while a branch's disk is missing: what it may hold is an I/O error, and "
+                          "nothing is made, removed or renamed there (eio); the pool goes on "
+                          "without it (hide); also, but nothing can be changed (readonly); no "
+                          "mount, later as eio (refuse)"));
   add_policy_settings(table, settings);
   table.push_back(SettingRows(kPolicyGroup)
                       .toggle("ignorepponrename", When::kRuntime, settings.clone_on_rename,

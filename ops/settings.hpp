@@ -26,6 +26,8 @@ enum class XattrMode : std::uint8_t { kPassthrough, kNoattr, kNosys };
 enum class StatfsOf : std::uint8_t { kBase, kFull };
 /// The option statfs-ignore: which branches' room is not there for users.
 enum class StatfsIgnore : std::uint8_t { kNone, kRo, kNc };
+/// The option branch-absent: what holds while the disk of a branch is missing. See Absences.
+enum class BranchAbsent : std::uint8_t { kHide, kEio, kReadonly, kRefuse };
 
 /// The option nfsopenhack: which files may be lent a write bit to be opened.
 enum class NfsOpenHack : std::uint8_t { kOff, kGit, kAll };
@@ -64,6 +66,7 @@ struct Settings {
   proto::LiveValue<NfsOpenHack> nfs_open_hack{NfsOpenHack::kOff};
   proto::LiveValue<StatfsOf> statfs_of{StatfsOf::kBase};
   proto::LiveValue<StatfsIgnore> statfs_ignore{StatfsIgnore::kNone};
+  proto::LiveValue<BranchAbsent> branch_absent{BranchAbsent::kEio};
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "ops/branch_editor.hpp"
+#include "ops/branch_presence.hpp"
 #include "ops/control_file.hpp"
 #include "ops/control_keys.hpp"
 #include "ops/freed_space.hpp"
@@ -60,20 +61,29 @@ void warn_of_nested(const std::vector<std::shared_ptr<Branch>>& branches) {
   }
 }
 
-std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list) {
+std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list,
+                                               Absences& absences, BranchAbsent how) {
   std::string error;
-  auto specs = parse_branches(list, error);
+  const auto missing = missing_mounts();
+  KnownPlaces known;
+  known.expected = [&](const std::string& pattern) { return meant_on_missing(pattern, missing); };
+  auto specs = parse_branches(list, error, known);
   if (specs.empty()) throw PoolError(error.empty() ? "no branch to join: name one" : error);
   std::vector<std::shared_ptr<Branch>> branches;
   branches.reserve(specs.size());
   for (auto& spec : specs) {
     const std::string path = spec.path;
-    auto branch = Branch::open(backing, static_cast<BranchId>(branches.size()), std::move(spec));
+    auto branch = open_or_expect(backing, static_cast<BranchId>(branches.size()), std::move(spec),
+                                 absences, missing);
     if (!branch)
       throw PoolError("branch " + path +
                       " cannot be opened: " + std::strerror(branch.error().value()));
+    (*branch)->attend(absences);
+    if ((*branch)->absent() && how == BranchAbsent::kRefuse)
+      throw PoolError("branch " + path + " is absent: " + (*branch)->why_absent() +
+                      ": mount its disk first, or choose another branch-absent");
     const auto same = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
-      return other->root_id() == (*branch)->root_id();
+      return !(*branch)->absent() && other->root_id() == (*branch)->root_id();
     });
     if (same != branches.end()) {
       // Copies of a name on both would be one file, and a move onto itself.
@@ -116,6 +126,23 @@ std::string why_no_passthrough(const FileSettings& files, const proto::InitAgree
   return "the kernel refuses it";
 }
 
+/// For the log: what holds until the branch is back, and what to do.
+std::string_view while_absent(BranchAbsent how) noexcept {
+  switch (how) {
+    case BranchAbsent::kHide:
+      return "the pool goes on without it (branch-absent=hide) until its disk is mounted";
+    case BranchAbsent::kReadonly:
+      return "nothing in the pool can be changed (branch-absent=readonly) until its disk is "
+             "mounted";
+    case BranchAbsent::kEio:
+    case BranchAbsent::kRefuse:
+      break;
+  }
+  return "what it may hold gives an I/O error until its disk is mounted; to go on without it: "
+         "boughfs "
+         "ctl POOL set branch-absent hide";
+}
+
 std::vector<proto::Setting> with_rows(std::vector<proto::Setting> all,
                                       std::vector<proto::Setting> more) {
   std::move(more.begin(), more.end(), std::back_inserter(all));
@@ -126,14 +153,22 @@ class UnionFs final : public proto::Filesystem {
  public:
   UnionFs(Backing& backing, Settings& settings, ControlOptions control)
       : random_(random_number()),
-        pool_(backing, settings, open_branches(backing, settings.branches),
+        pool_(backing, settings,
+              std::make_shared<const BranchSet>(std::vector<std::shared_ptr<Branch>>()),
               Generation{random_number() | 1}, random_, *this),
+        mounted_inside_(control.mounted_inside),
         editor_(pool_, std::move(control.places)),
         control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {
     pool_.complain = std::move(control.complain);
+    pool_.absences.examine_by([&backing](const std::string& path, int root) {
+      const BranchMark mark = mark_of(backing, root);
+      return why_no_branch(path, mark, missing_mounts());
+    });
+    pool_.branches.replace(
+        open_branches(backing, settings.branches, pool_.absences, settings.branch_absent));
     control.hand_over({[this](std::string_view key, std::string_view value, std::string& why) {
                          return control_.change(key, value, why);
                        },
@@ -174,6 +209,8 @@ class UnionFs final : public proto::Filesystem {
     start_passthrough(agreement, port);
     pool_.own = pool_.backing.identity();
     pool_.may_become = can_become_others(pool_.backing, pool_.own);
+    pool_.absences.start(
+        [this](const Branch& branch, bool there) { branch_changed(branch, there); });
   }
 
   void thread_started() override {
@@ -194,8 +231,9 @@ class UnionFs final : public proto::Filesystem {
   }
 
   bool stop(std::chrono::milliseconds patience) noexcept override {
+    const bool looked = pool_.absences.stop(patience);
     const bool refreshed = pool_.refresher.stop(patience);
-    const bool alone = pool_.listers.stop(patience) && refreshed;
+    const bool alone = pool_.listers.stop(patience) && refreshed && looked;
     pool_.handles.clear();
     pool_.nodes.clear();
     return alone;
@@ -238,6 +276,7 @@ class UnionFs final : public proto::Filesystem {
         {"victims", nodes.victims},
         {"node_bytes", nodes.bytes},
         {"overdrawn", nodes.overdrawn},
+        {"absent_branches", pool_.absences.count()},
         {"demotions", figures.demotions.load(std::memory_order_relaxed)},
         {"replays", figures.replays.load(std::memory_order_relaxed)},
         {"descriptor_shortages", figures.descriptor_shortages.load(std::memory_order_relaxed)},
@@ -510,6 +549,15 @@ class UnionFs final : public proto::Filesystem {
   /// Above those of the branches.
   static constexpr std::uint32_t kControlLane = 255;
 
+  /// On the thread of Absences, or before the first request.
+  void branch_changed(const Branch& branch, bool there) {
+    pool_.complain(there ? "branch " + branch.path() + " is back"
+                         : "branch " + branch.path() + " is absent: " + branch.why_absent() + "; " +
+                               std::string(while_absent(pool_.settings.branch_absent)));
+    pool_.directories.clear();
+    expire_names(pool_, mounted_inside_);
+  }
+
   void start_passthrough(const proto::InitAgreement& agreement, proto::KernelPort& port) {
     FileSettings& files = pool_.settings.files;
     files.no_passthrough = why_no_passthrough(files, agreement, port);
@@ -555,6 +603,7 @@ class UnionFs final : public proto::Filesystem {
 
   SharedRandom random_;
   Pool pool_;
+  std::function<std::string()> mounted_inside_;
   BranchEditor editor_;
   ControlFile control_;
 };

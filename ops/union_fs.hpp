@@ -17,9 +17,9 @@ class PoolError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The union file system. Opens its branches when made (PoolError: a branch is missing, is no directory,
-/// the list is malformed); nothing else is touched before start(). `settings` and `backing` outlive it, and
-/// so does what the rows of `control` refer to.
+/// The union file system. Opens its branches when made (PoolError: a branch is missing, is no
+/// directory, the list is malformed); nothing else is touched before start(). `settings` and
+/// `backing` outlive it, and so does what the rows of `control` refer to.
 [[nodiscard]] std::unique_ptr<proto::Filesystem> make_union_fs(Backing& backing, Settings& settings,
                                                                ControlOptions control = {});
 

@@ -32,7 +32,7 @@ class Branches(sandbox.LiveCase):
         disks = [os.path.dirname(branch) for branch in branches]
         for branch in branches:
             os.rmdir(branch)
-        pool = self.pool(disks, modes.Root(), ["minfreespace=1M"])
+        pool = self.pool(disks, modes.Root(), ["minfreespace=1M", "branch-absent=hide"])
         pool.shell("for i in $(seq 1 30); do echo $i > before-$i; done; ls > /dev/null")
         on_b = set(os.listdir(disks[1])) - {"lost+found"}
         self.assertTrue(on_b)

@@ -82,11 +82,16 @@ class Disks(sandbox.LiveCase):
             self.assertTrue(os.path.exists(os.path.join(self.branches[1], name)), name)
 
     def test_unmounted(self):
-        self.start(("ext4", 300), ("xfs", 400))
+        self.start(("ext4", 300), ("xfs", 400), options=["branch-absent=hide"])
         self.command(["umount", "-l", self.disks[1]])
         self.next_phase()
+        self.next_phase()
         phases, kept = self.stop()
-        self.assertEqual([errors for _, errors in phases], [{}, {}])
+        self.assertEqual(phases[0][1], {})
+        # a file that somebody has just made there is gone with the disk
+        self.assertLessEqual(set(phases[1][1]), {"ENOENT", "ESTALE"}, phases)
+        self.assertEqual(phases[2][1], {}, "the others serve without it")
+        self.assertGreater(phases[2][0], 30, phases)
         self.assertEqual(os.listdir(self.disks[1]), [], "written below the mount point of a disk that is gone")
         self.eventually(lambda: self.disks[1] + ".img" not in self.command(["losetup", "-a"]), 20, "the disk is let go")
         self.command(["mount", "-o", "loop", self.disks[1] + ".img", self.disks[1]])
@@ -129,7 +134,7 @@ class Disks(sandbox.LiveCase):
 
     def breaks(self, kind):
         """The disk under the file system is gone: every access to it is an I/O error."""
-        self.start((kind, 300), ("ext4", 300))
+        self.start((kind, 300), ("ext4", 300), options=["branch-absent=hide"])
         image = self.disks[0] + ".img"
         loop = self.command(["losetup", "-n", "-O", "NAME", "-j", image]).strip()
 
@@ -144,10 +149,14 @@ class Disks(sandbox.LiveCase):
         self.next_phase()
         phases, kept = self.stop()
         silent = kind == "btrfs" and not any(good for good, _ in phases[1:])
-        if kind == "xfs" or silent:
-            # it answers nothing any more (btrfs: where it has to read a directory anew), and a name that may be there
-            # cannot be said to be free
+        if silent:
+            # it answers nothing where it has to read a directory anew, and a name that may be there cannot be said to
+            # be free
             self.assertEqual([set(errors) for _, errors in phases[1:]], [{"EIO"}] * 2)
+        elif kind == "xfs":
+            # not even of its root: it is absent
+            self.others_serve(phases, kept, {"EIO", "ENOENT", "ESTALE"})
+            self.assertEqual(phases[-1][1], {})
         else:
             # ENOMEM: what ext4 says of a block past the end of its device
             self.others_serve(phases, kept, {"EROFS", "EIO", "ENOMEM"})

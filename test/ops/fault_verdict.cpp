@@ -29,6 +29,8 @@ struct Mapping {
 constexpr std::array kMappings{
     Mapping{"a disk that is gone has no names", [](const Fault& f) { return f.error == ESTALE; },
             ENOENT},
+    Mapping{"what is stale below a root says nothing of the disk",
+            [](const Fault& f) { return f.error == ESTALE; }, EIO},
     Mapping{"an exchange wants both names on each branch",
             [](const Fault& f) {
               return f.error == ESTALE && f.scenario.name.find("EXCHANGE") != std::string::npos;

@@ -189,11 +189,15 @@ TEST_CASE("lookup: a failing branch matters only where no other has the name") {
   CHECK(pool.lookup(kRootNode, "f").has_value());
   CHECK(errno_of(pool.lookup(kRootNode, "g")) == EIO);
   faults->reset();
-  // A disk that is gone takes no part.
+  // A disk that is gone takes no part, where the user wants it so.
+  pool.settings().branch_absent = ops::BranchAbsent::kHide;
   pool.fs().idle();
   faults->fail({test::Call::kOpenRoot, 1, test::FaultyBacking::kAlways, pool.branch(0)}, ESTALE);
   CHECK(pool.lookup(kRootNode, "f").has_value());
   CHECK(errno_of(pool.lookup(kRootNode, "g")) == ENOENT);
+  pool.settings().branch_absent = ops::BranchAbsent::kEio;
+  CHECK(pool.lookup(kRootNode, "f").has_value());
+  CHECK(errno_of(pool.lookup(kRootNode, "g")) == EIO);
   faults->reset();
 }
 

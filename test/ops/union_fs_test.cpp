@@ -156,7 +156,9 @@ TEST_CASE("idle: roots are let go of, and come back by themselves") {
 }
 
 TEST_CASE("idle: a branch whose directory is another one is gone, not empty") {
-  PoolFixture pool({"RW", "RW"});
+  PoolFixture pool({"RW", "RW"}, {}, [](ops::Settings& settings) {
+    settings.branch_absent = ops::BranchAbsent::kHide;
+  });
   pool.file(0, "f", "x");
   const auto f = pool.walk("f");
   pool.fs().idle();

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/absences.hpp"
+#include "ops/backing.hpp"
+#include "ops/branch.hpp"
+#include "ops/planned_mounts.hpp"
+
+namespace bough::ops {
+
+/// What the user says of a directory by a mark in it: an entry `.boughfs.NAME` or `.mergerfs.NAME`,
+/// or an extended attribute `user.boughfs.NAME` or `user.mergerfs.NAME`.
+enum class BranchMark : std::uint8_t {
+  kNone,
+  kBranch,     ///< NAME is `branch`: this is the branch, whatever else is to be believed
+  kMountPoint  ///< NAME is `branch_mounts_here`: only the place on which a branch is mounted
+};
+
+/// The mark of the directory `root` (O_PATH). One that cannot be read is none.
+[[nodiscard]] BranchMark mark_of(Backing& backing, int root);
+
+/// Why the directory `root` at `path` is no branch but the place for one: its mark says so, or it
+/// lies on a mount point of which `missing` says that nothing is mounted there. Empty: it is a
+/// branch.
+[[nodiscard]] std::string why_no_branch(const std::string& path, BranchMark mark,
+                                        const std::vector<PlannedMount>& missing);
+
+/// Opens a branch; one whose disk is missing (or that `absences` take for the mere place of one)
+/// becomes one that is expected. Errors as from Branch::open(): of a directory that is not there,
+/// and of which `missing` know nothing, ENOENT.
+[[nodiscard]] Result<std::shared_ptr<Branch>> open_or_expect(
+    Backing& backing, BranchId id, BranchSpec spec, const Absences& absences,
+    const std::vector<PlannedMount>& missing);
+
+}  // namespace bough::ops
