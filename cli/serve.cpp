@@ -14,6 +14,7 @@
 #include "cli/checks.hpp"
 #include "cli/control_rows.hpp"
 #include "cli/signals.hpp"
+#include "cli/state_file.hpp"
 #include "ops/backing.hpp"
 #include "ops/union_fs.hpp"
 #include "session/device.hpp"
@@ -84,6 +85,7 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
   control.rows = control_rows(config, place);
   control.complain = [report_to](const std::string& line) { complain(line, report_to); };
   control.mounted_inside = [place] { return mounted_inside(place); };
+  control.state_file = state_file(place);
   control.hand_over = [&config, report_to](ops::LiveKeys keys) {
     config.config_file.go_live(std::move(keys),
                                [report_to](const std::string& line) { complain(line, report_to); });

@@ -43,8 +43,16 @@ class Absences {
     return any() && settings_.branch_absent == BranchAbsent::kReadonly;
   }
 
+  /// Whether the user says of a directory (O_PATH) that it is the branch, whatever was there
+  /// before.
+  using Vouched = std::function<bool(int root)>;
+
   /// Before the first branch is opened.
-  void examine_by(WhyNot why_not) { why_not_ = std::move(why_not); }
+  void examine_by(WhyNot why_not, Vouched vouched) {
+    why_not_ = std::move(why_not);
+    vouched_ = std::move(vouched);
+  }
+  [[nodiscard]] bool vouched(int root) const { return vouched_ && vouched_(root); }
   [[nodiscard]] std::string why_not(const std::string& path, int root) const {
     return why_not_ ? why_not_(path, root) : std::string();
   }
@@ -62,6 +70,7 @@ class Absences {
   struct State;
   const Settings& settings_;
   WhyNot why_not_;
+  Vouched vouched_;
   std::shared_ptr<State> state_;
 };
 

@@ -174,10 +174,10 @@ bool Branch::look_again() {
   }
   // Of one that was never there it is known already what it waits for.
   if (!fd) return known && stay(why_out_of_reach(fd.error()));
-  if (known) {
-    if (const auto same = verify_root(fd->get()); !same)
-      return stay(why_out_of_reach(same.error()));
-  } else {
+  const auto as_before = known ? verify_root(fd->get()) : Result<void>();
+  if (!as_before && (as_before.error() != Errno{ESTALE} || !absences_->vouched(fd->get())))
+    return stay(why_out_of_reach(as_before.error()));
+  if (!known || !as_before) {
     std::string why = absences_->why_not(spec_.path, fd->get());
     if (!why.empty()) return stay(std::move(why));
     if (const auto adopted = adopt(fd->get()); !adopted)

@@ -1,8 +1,11 @@
 #include "ops/branch_presence.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -39,6 +42,38 @@ std::string why_no_branch(const std::string& path, BranchMark mark,
   });
   if (on == missing.end()) return {};
   return "nothing is mounted on " + on->path + ", which is a mount point by " + on->file;
+}
+
+BranchWitness::BranchWitness(Backing& backing, std::string state_file, MountSources sources)
+    : backing_(backing), sources_(std::move(sources)), memory_(std::move(state_file)) {}
+
+std::string BranchWitness::why_not(const std::string& path, int root) const {
+  const BranchMark mark = mark_of(backing_, root);
+  std::string why = why_no_branch(path, mark, missing_mounts(sources_));
+  if (!why.empty() || mark == BranchMark::kBranch) return why;
+  const auto stat = backing_.stat(root);
+  const auto fs = backing_.statfs(root);
+  if (!stat || !fs || !memory_.is_another(path, root_mark(*stat, *fs))) return {};
+  return "it is not the directory that the pool used when it was mounted last; if it is to be "
+         "used, "
+         "make a file .boughfs.branch in it";
+}
+
+bool BranchWitness::vouched(int root) const {
+  return mark_of(backing_, root) == BranchMark::kBranch;
+}
+
+std::string BranchWitness::uses(Branch& branch) {
+  const auto root = branch.root();
+  if (!root) return {};
+  const auto stat = backing_.stat(root->fd());
+  const auto fs = backing_.statfs(root->fd());
+  struct ::stat top = {};
+  if (!stat || !fs || ::stat("/", &top) != 0) return {};
+  memory_.uses(branch.path(), root_mark(*stat, *fs), stat->id.device == top.st_dev);
+  if (memory_.save()) return {};
+  return "what the branches are cannot be kept in " + memory_.file() + " (" + std::strerror(errno) +
+         "): a missing disk is told by fstab and marks alone";
 }
 
 Result<std::shared_ptr<Branch>> open_or_expect(Backing& backing, BranchId id, BranchSpec spec,

@@ -8,6 +8,7 @@
 #include "ops/backing.hpp"
 #include "ops/branch.hpp"
 #include "ops/planned_mounts.hpp"
+#include "ops/pool_memory.hpp"
 
 namespace bough::ops {
 
@@ -34,5 +35,25 @@ enum class BranchMark : std::uint8_t {
 [[nodiscard]] Result<std::shared_ptr<Branch>> open_or_expect(
     Backing& backing, BranchId id, BranchSpec spec, const Absences& absences,
     const std::vector<PlannedMount>& missing);
+
+/// What is known of a pool's branches beside what lies at their paths. Any thread.
+class BranchWitness {
+ public:
+  /// `state_file` as in ControlOptions. `backing` outlives this.
+  BranchWitness(Backing& backing, std::string state_file, MountSources sources = {});
+
+  /// Why the directory `root` (O_PATH) at `path` is not the branch: why_no_branch(), or it is not
+  /// what the pool used at that path when it was mounted last. Empty: it is the branch.
+  [[nodiscard]] std::string why_not(const std::string& path, int root) const;
+  /// Whether its mark says that it is the branch.
+  [[nodiscard]] bool vouched(int root) const;
+  /// The pool uses this branch as it is now. Empty: that is noted; else one line for the log, once.
+  [[nodiscard]] std::string uses(Branch& branch);
+
+ private:
+  Backing& backing_;
+  const MountSources sources_;
+  PoolMemory memory_;
+};
 
 }  // namespace bough::ops

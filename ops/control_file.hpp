@@ -37,6 +37,8 @@ struct ControlOptions {
   std::function<void(const std::string&)> complain = [](const std::string&) {};
   /// Something that is mounted inside the pool, for people; empty: nothing is.
   std::function<std::string()> mounted_inside = [] { return std::string(); };
+  /// Where the pool keeps from one mount to the next what its branches are; empty: nowhere.
+  std::string state_file;
   /// Is given the keys of the pool when it is made; they are good while it lives, and may be set
   /// from within a row's `set`.
   std::function<void(LiveKeys)> hand_over = [](const LiveKeys&) {};

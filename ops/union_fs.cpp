@@ -156,6 +156,7 @@ class UnionFs final : public proto::Filesystem {
         pool_(backing, settings,
               std::make_shared<const BranchSet>(std::vector<std::shared_ptr<Branch>>()),
               Generation{random_number() | 1}, random_, *this),
+        witness_(backing, std::move(control.state_file)),
         mounted_inside_(control.mounted_inside),
         editor_(pool_, std::move(control.places)),
         control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
@@ -163,10 +164,9 @@ class UnionFs final : public proto::Filesystem {
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {
     pool_.complain = std::move(control.complain);
-    pool_.absences.examine_by([&backing](const std::string& path, int root) {
-      const BranchMark mark = mark_of(backing, root);
-      return why_no_branch(path, mark, missing_mounts());
-    });
+    pool_.absences.examine_by(
+        [this](const std::string& path, int root) { return witness_.why_not(path, root); },
+        [this](int root) { return witness_.vouched(root); });
     pool_.branches.replace(
         open_branches(backing, settings.branches, pool_.absences, settings.branch_absent));
     control.hand_over({[this](std::string_view key, std::string_view value, std::string& why) {
@@ -209,6 +209,8 @@ class UnionFs final : public proto::Filesystem {
     start_passthrough(agreement, port);
     pool_.own = pool_.backing.identity();
     pool_.may_become = can_become_others(pool_.backing, pool_.own);
+    for (const auto& branch : *pool_.branches.snapshot())
+      if (!branch->absent()) note_use(*branch);
     pool_.absences.start(
         [this](const Branch& branch, bool there) { branch_changed(branch, there); });
   }
@@ -556,6 +558,12 @@ class UnionFs final : public proto::Filesystem {
                                std::string(while_absent(pool_.settings.branch_absent)));
     pool_.directories.clear();
     expire_names(pool_, mounted_inside_);
+    if (!there) return;
+    if (Branch* const back = pool_.branches.snapshot()->by_id(branch.id())) note_use(*back);
+  }
+
+  void note_use(Branch& branch) {
+    if (const std::string line = witness_.uses(branch); !line.empty()) pool_.complain(line);
   }
 
   void start_passthrough(const proto::InitAgreement& agreement, proto::KernelPort& port) {
@@ -603,6 +611,7 @@ class UnionFs final : public proto::Filesystem {
 
   SharedRandom random_;
   Pool pool_;
+  BranchWitness witness_;
   std::function<std::string()> mounted_inside_;
   BranchEditor editor_;
   ControlFile control_;

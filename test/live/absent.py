@@ -214,6 +214,46 @@ class Absent(sandbox.LiveCase):
         self.whole()
         self.assertEqual(self.served.unmount(), 0)
 
+    def test_remembered(self):
+        """Without fstab and mark: the pool knows its disks from one mount to the next, and a new one is accepted."""
+        self.start()
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+        self.take(1)
+        os.makedirs(self.disks[1] + "/branch/shows")
+        os.rmdir(self.path("pool"))
+        self.start()
+        self.assertIn("it is not the directory that the pool used", self.key("absent-branches"))
+        self.assertEqual(self.refusal(self.write, "shows"), "EIO")
+        self.assertEqual(os.listdir(self.disks[1] + "/branch/shows"), [])
+        self.bring(1)
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+        # another disk instead
+        os.rmdir(self.path("pool"))
+        self.command(["umount", self.disks[1]])
+        other = self.file_system("ext4", "other", megabytes=60)
+        self.command(["mount", "--move", os.path.dirname(other), self.disks[1]])
+        os.mkdir(self.disks[1] + "/branch/shows")
+        self.start()
+        self.assertEqual(self.refusal(os.listdir, os.path.join(self.top, "shows")), "EIO")
+        Path(self.disks[1], "branch/.boughfs.branch").write_text("")
+        self.eventually(lambda: self.key("absent-branches") == "", 10, "the new disk is accepted")
+        os.unlink(self.disks[1] + "/branch/.boughfs.branch")
+        self.assertEqual(self.served.unmount(), 0)
+        os.rmdir(self.path("pool"))
+        self.start()
+        self.assertEqual(self.key("absent-branches"), "")
+        self.write("shows")
+        self.assertEqual(self.served.unmount(), 0)
+
+    def test_nowhere_to_remember(self):
+        Path(self.path("state")).write_text("in the way")
+        self.start()
+        self.assertEqual(len(self.log_lines("cannot be kept in")), 1)
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+
     def test_marked_mount_point(self):
         """Without fstab the user's mark beneath the disk says so."""
         self.take(1)

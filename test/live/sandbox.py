@@ -53,6 +53,8 @@ class LiveCase(unittest.TestCase):
         require_tools(*cls.tools)
         os.environ["PATH"] += ":/sbin:/usr/sbin"
         os.environ["LC_ALL"] = "C.UTF-8"
+        # what pools keep from one mount to the next
+        os.environ["STATE_DIRECTORY"] = os.path.join(folder, "state")
         os.umask(0o022)
         cls.folder, cls.long_form = folder, long_form
         kernel.become_subreaper()

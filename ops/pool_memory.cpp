@@ -1,0 +1,142 @@
+#include "ops/pool_memory.hpp"
+
+#include <linux/magic.h>
+
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+#include <utility>
+
+namespace bough::ops {
+namespace {
+
+constexpr std::uint64_t kZfs = 0x2fc12fc1;
+constexpr std::uint64_t kBcachefs = 0xca451a4e;
+
+/// File systems whose f_fsid lies on the disk.
+bool keeps_fsid(std::uint64_t type) noexcept {
+  return type == EXT4_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC || type == kZfs || type == kBcachefs;
+}
+
+/// Takes a number and the blank behind it.
+template <class Number>
+bool take(std::string_view& line, Number& into) {
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), into);
+  if (error != std::errc{} || end == line.data() + line.size() || *end != ' ') return false;
+  line.remove_prefix(static_cast<std::size_t>(end - line.data()) + 1);
+  return true;
+}
+
+/// A path without line ends.
+std::string escape(std::string_view path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == '\n')
+      text += "\\n";
+    else if (c == '\\')
+      text += "\\\\";
+    else
+      text += c;
+  }
+  return text;
+}
+
+std::string unescape(std::string_view text) {
+  std::string path;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escaped = text[i] == '\\' && i + 1 < text.size();
+    if (escaped) ++i;
+    path += escaped && text[i] == 'n' ? '\n' : text[i];
+  }
+  return path;
+}
+
+/// All of it or nothing. errno says why not.
+bool write(const std::string& file, const std::string& text) {
+  std::error_code failed;
+  std::filesystem::create_directories(std::filesystem::path(file).parent_path(), failed);
+  const std::string beside = file + ".new";
+  {
+    std::ofstream out(beside, std::ios::binary | std::ios::trunc);
+    out << text;
+    out.close();
+    if (!out) return false;
+  }
+  return std::rename(beside.c_str(), file.c_str()) == 0;
+}
+
+}  // namespace
+
+RootMark root_mark(const FileStat& stat, const FsStat& fs) noexcept {
+  return {fs.type, fs.fsid, stat.id.ino, stat.id.birth_ns};
+}
+
+bool can_be_told_again(const RootMark& mark) noexcept {
+  if (keeps_fsid(mark.type)) return mark.fsid != 0;
+  return mark.birth_ns != 0 && (mark.type == XFS_SUPER_MAGIC || mark.type == F2FS_SUPER_MAGIC);
+}
+
+bool is_same_root(const RootMark& one, const RootMark& other) noexcept {
+  return one.type == other.type && one.ino == other.ino && one.birth_ns == other.birth_ns &&
+         (!keeps_fsid(one.type) || one.fsid == other.fsid);
+}
+
+RootMarks parse_root_marks(std::string_view text) {
+  RootMarks marks;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    RootMark mark;
+    if (take(line, mark.type) && take(line, mark.fsid) && take(line, mark.ino) &&
+        take(line, mark.birth_ns) && line.starts_with('/'))
+      marks[unescape(line)] = mark;
+  }
+  return marks;
+}
+
+std::string root_marks_text(const RootMarks& marks) {
+  std::string text;
+  for (const auto& [path, mark] : marks)
+    text += std::to_string(mark.type) + ' ' + std::to_string(mark.fsid) + ' ' +
+            std::to_string(mark.ino) + ' ' + std::to_string(mark.birth_ns) + ' ' + escape(path) +
+            '\n';
+  return text;
+}
+
+PoolMemory::PoolMemory(std::string file) : file_(std::move(file)) {
+  if (file_.empty()) return;
+  std::ifstream in(file_, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  marks_ = parse_root_marks(text);
+}
+
+bool PoolMemory::is_another(const std::string& path, const RootMark& now) const {
+  const std::lock_guard lock(mutex_);
+  const auto was = marks_.find(path);
+  return was != marks_.end() && !is_same_root(was->second, now);
+}
+
+void PoolMemory::uses(const std::string& path, const RootMark& now, bool shared_disk) {
+  const std::lock_guard lock(mutex_);
+  if (shared_disk || !can_be_told_again(now)) {
+    changed_ = marks_.erase(path) != 0 || changed_;
+    return;
+  }
+  const auto was = marks_.find(path);
+  if (was != marks_.end() && is_same_root(was->second, now)) return;
+  marks_[path] = now;
+  changed_ = true;
+}
+
+bool PoolMemory::save() {
+  const std::lock_guard lock(mutex_);
+  if (!changed_ || file_.empty()) return true;
+  changed_ = !write(file_, root_marks_text(marks_));
+  return !changed_ || std::exchange(told_, true);
+}
+
+}  // namespace bough::ops

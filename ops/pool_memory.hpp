@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "ops/backing.hpp"
+
+namespace bough::ops {
+
+/// What tells a branch's root from others, after a restart too.
+struct RootMark {
+  std::uint64_t type = 0;
+  std::uint64_t fsid = 0;
+  std::uint64_t ino = 0;
+  std::int64_t birth_ns = 0;
+};
+
+[[nodiscard]] RootMark root_mark(const FileStat& stat, const FsStat& fs) noexcept;
+
+/// Whether a root can be told again: on a local file system that outlives a restart, by its birth
+/// or by an id that the file system keeps.
+[[nodiscard]] bool can_be_told_again(const RootMark& mark) noexcept;
+
+/// Of XFS and others f_fsid is the device's number, which may be another one after a restart: only
+/// where it is kept on the disk does it count.
+[[nodiscard]] bool is_same_root(const RootMark& one, const RootMark& other) noexcept;
+
+/// By the branches' paths.
+using RootMarks = std::map<std::string, RootMark>;
+/// What root_marks_text() made. A line that is not understood says nothing.
+[[nodiscard]] RootMarks parse_root_marks(std::string_view text);
+[[nodiscard]] std::string root_marks_text(const RootMarks& marks);
+
+/// What the branches of a pool were when it used them last, kept in a file from one mount to the
+/// next. Any thread.
+class PoolMemory {
+ public:
+  /// Reads the file. Empty: nothing is kept from one mount to the next.
+  explicit PoolMemory(std::string file);
+
+  /// Whether this is not what the pool used at `path`.
+  [[nodiscard]] bool is_another(const std::string& path, const RootMark& now) const;
+  /// The pool uses this from now on. What cannot be told again, or lies on the system's own disk
+  /// (`shared_disk`: a disk may still be mounted over it), is not kept.
+  void uses(const std::string& path, const RootMark& now, bool shared_disk);
+  /// Writes the file if something changed. False, once: it cannot be written; errno says why.
+  [[nodiscard]] bool save();
+  [[nodiscard]] const std::string& file() const noexcept { return file_; }
+
+ private:
+  const std::string file_;
+  mutable std::mutex mutex_;
+  RootMarks marks_;
+  bool changed_ = false;
+  bool told_ = false;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,73 @@
+#include "ops/pool_memory.hpp"
+
+#include <doctest/doctest.h>
+#include <linux/magic.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "test/support/pool_fixture.hpp"
+
+using namespace bough::ops;
+using bough::test::TempDir;
+
+namespace {
+
+constexpr RootMark kExt4{EXT4_SUPER_MAGIC, 77, 2, 0};
+constexpr RootMark kXfs{XFS_SUPER_MAGIC, 2065, 128, 1700000000000000001};
+
+}  // namespace
+
+TEST_CASE("roots are told again by what lies on the disk") {
+  CHECK(can_be_told_again(kExt4));
+  CHECK(can_be_told_again(kXfs));
+  CHECK_FALSE(can_be_told_again({EXT4_SUPER_MAGIC, 0, 2, 5}));
+  CHECK_FALSE(can_be_told_again({XFS_SUPER_MAGIC, 2065, 128, 0}));
+  CHECK_FALSE(can_be_told_again({TMPFS_MAGIC, 77, 1, 5}));
+  CHECK(is_same_root(kExt4, kExt4));
+  CHECK_FALSE(is_same_root(kExt4, kXfs));
+  CHECK_FALSE(is_same_root(kExt4, {EXT4_SUPER_MAGIC, 78, 2, 0}));
+  CHECK_FALSE(is_same_root(kExt4, {EXT4_SUPER_MAGIC, 77, 3, 0}));
+  // Found in another order after a restart.
+  CHECK(is_same_root(kXfs, {XFS_SUPER_MAGIC, 2081, 128, kXfs.birth_ns}));
+  CHECK_FALSE(is_same_root(kXfs, {XFS_SUPER_MAGIC, 2065, 128, kXfs.birth_ns + 1}));
+}
+
+TEST_CASE("roots: the file is read as it was written, and scraps say nothing") {
+  const RootMarks marks{{"/mnt/a b", kExt4}, {"/mnt/with\nline\\end", kXfs}};
+  const RootMarks read = parse_root_marks(root_marks_text(marks));
+  REQUIRE(read.size() == 2);
+  for (const auto& [path, mark] : marks) CHECK(is_same_root(read.at(path), mark));
+  CHECK(read.at("/mnt/a b").fsid == 77);
+  CHECK(parse_root_marks("").empty());
+  CHECK(parse_root_marks("1 2 3 4\n1 2 3 x /a\n1 2 3 4 relative\n\n1 2 3 4").empty());
+}
+
+TEST_CASE("a pool remembers its roots from one mount to the next") {
+  TempDir top;
+  const std::string file = top.path() / "state/pool";
+  {
+    PoolMemory memory(file);
+    CHECK_FALSE(memory.is_another("/a", kExt4));
+    CHECK(memory.save());
+    CHECK_FALSE(std::filesystem::exists(top.path() / "state"));
+    memory.uses("/a", kExt4, false);
+    memory.uses("/b", kXfs, true);
+    memory.uses("/c", {TMPFS_MAGIC, 7, 1, 1}, false);
+    CHECK(memory.save());
+  }
+  {
+    PoolMemory memory(file);
+    CHECK_FALSE(memory.is_another("/a", kExt4));
+    CHECK(memory.is_another("/a", kXfs));
+    CHECK_FALSE(memory.is_another("/b", kExt4));
+    CHECK_FALSE(memory.is_another("/c", kExt4));
+    memory.uses("/a", kXfs, false);
+    CHECK(memory.save());
+  }
+  CHECK(PoolMemory(file).is_another("/a", kExt4));
+  PoolMemory nowhere((top.path() / "state/pool/below").string());
+  nowhere.uses("/a", kExt4, false);
+  CHECK_FALSE(nowhere.save());
+  CHECK(nowhere.save());
+}
