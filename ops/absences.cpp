@@ -44,7 +44,9 @@ struct Absences::State {
 /// Leaves in `round` those that are still absent.
 void Absences::State::serve_round(std::vector<Entry>& round) {
   for (std::size_t i = 0; i < round.size();) {
-    const std::shared_ptr<Branch> branch = round[i].branch.lock();
+    std::shared_ptr<Branch> branch = round[i].branch.lock();
+    // One that left the pool is missed by nobody.
+    if (branch && branch->retired()) branch.reset();
     if (branch && !std::exchange(round[i].told, true)) changed(*branch, false);
     if (branch && !branch->look_again()) {
       ++i;

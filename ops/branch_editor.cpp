@@ -140,6 +140,12 @@ Member BranchEditor::opened(BranchSpec spec, std::string& why) {
           " cannot be opened: " + std::strerror(branch.error().value());
     return {};
   }
+  const auto root = (*branch)->root();
+  const std::string absent = root ? pool_.absences.why_not(path, root->fd()) : std::string();
+  if (!absent.empty()) {
+    why = "was not changed: branch " + path + " is absent: " + absent;
+    return {};
+  }
   ++next_id_;
   member.branch = *std::move(branch);
   member.branch->attend(pool_.absences);
