@@ -47,12 +47,13 @@ OptionWord to_word(std::string_view line) {
 
 /// 0, or why the file cannot be read.
 int read_text(const std::string& path, std::string& into) {
-  const session::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (!file) return errno;
   struct stat info = {};
-  if (::fstat(file.get(), &info) != 0) return errno;
+  if (::stat(path.c_str(), &info) != 0) return errno;
   if (S_ISDIR(info.st_mode)) return EISDIR;
   if (!S_ISREG(info.st_mode)) return EINVAL;
+  const session::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file) return errno;
+  if (::fstat(file.get(), &info) != 0) return errno;
   if (info.st_size > kMostBytes) return EFBIG;
   into.resize(static_cast<std::size_t>(info.st_size));
   std::size_t got = 0;

@@ -1,14 +1,18 @@
 #include "cli/config_file.hpp"
 
+#include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -132,6 +136,19 @@ TEST_CASE_FIXTURE(Fixture, "a config file that cannot be read is refused with th
         std::string::npos);
   std::filesystem::resize_file(file("huge", ""), (1 << 20) + 1);
   CHECK(start(folder / "huge").find("too large") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is no file is not even opened, since that may do something") {
+  const std::string fifo = folder / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  // Goes on when somebody opens the other end.
+  auto writer = std::async(std::launch::async, [&] { return ::open(fifo.c_str(), O_WRONLY); });
+  CHECK(writer.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  CHECK(start(fifo).find("cannot be read") != std::string::npos);
+  CHECK(writer.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  const int reader = ::open(fifo.c_str(), O_RDONLY);
+  ::close(writer.get());
+  ::close(reader);
 }
 
 TEST_CASE_FIXTURE(Fixture, "config files may read each other, six deep") {
