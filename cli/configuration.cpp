@@ -92,9 +92,8 @@ void configure(Configuration& config, const CommandLine& line) {
     config.mount.fsname = config.ops.branches.size() < PATH_MAX ? config.ops.branches : "boughfs";
   }
   if (::geteuid() == 0) config.mount.allow_other = true;
-  if (config.session.debug && !config.mount.foreground) {
-    const std::string why =
-        "-o debug: a daemon has no stderr to trace to, add -f or use trace=FILE";
+  if (config.session.debug && !config.mount.foreground && config.session.log_file.empty()) {
+    const std::string why = "-o debug: a daemon has no stderr to trace to, add -f or log.file=FILE";
     if (unknown_words(line) == OptionTable::Unknown::kRefuse)
       throw StartError(ExitStatus::kUsage, why);
     config.session.debug = false;

@@ -49,8 +49,8 @@ ExitStatus mount_command(int argc, char* const argv[]) {
     std::fprintf(stderr, "boughfs: %s\n", warning.c_str());
   });
   check_mountpoint(config.mount.mountpoint, branches);
-  if (!config.session.trace.empty())
-    check_trace_file(config.session.trace, config.mount.mountpoint, branches);
+  if (const std::string& file = config.session.trace_file(); !file.empty())
+    check_trace_file(file, config.mount.mountpoint, branches);
   if (line.fake) {
     for (const std::string& warning : config.warnings)
       std::fprintf(stderr, "boughfs: warning: %s\n", warning.c_str());

@@ -67,6 +67,21 @@ proto::Setting toggle(std::string name, std::vector<std::string> aliases, bool& 
   return row;
 }
 
+proto::Setting file(std::string name, std::string& path, std::string help) {
+  proto::Setting row;
+  row.name = std::move(name);
+  row.group = "Connection";
+  row.form = "PATH";
+  row.help = std::move(help);
+  row.set = [&path](std::string_view text) -> std::string {
+    if (text.empty()) return "wants the path of a file";
+    path = text;
+    return {};
+  };
+  row.get = [&path] { return path; };
+  return row;
+}
+
 proto::Setting message_size(std::uint32_t& pages) {
   proto::Setting row;
   row.name = "fuse-msg-size";
@@ -137,18 +152,11 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   rows.push_back(
       toggle("debug", {"d"}, settings.debug, "print one line a request on standard error"));
 
-  proto::Setting trace;
-  trace.name = "trace";
-  trace.group = "Connection";
-  trace.form = "PATH";
-  trace.help = "append one line a request to this file, which must lie outside the pool";
-  trace.set = [&settings](std::string_view text) -> std::string {
-    if (text.empty()) return "wants the path of a file";
-    settings.trace = text;
-    return {};
-  };
-  trace.get = [&settings] { return settings.trace; };
-  rows.push_back(std::move(trace));
+  rows.push_back(
+      file("log.file", settings.log_file,
+           "with debug: append its lines to this file, which must lie outside the pool"));
+  rows.push_back(file("trace", settings.trace,
+                      "append one line a request to this file, which must lie outside the pool"));
   return rows;
 }
 

@@ -32,10 +32,17 @@ struct Settings {
   std::uint64_t read_ahead = 0;
   /// Readahead sends READs in parallel, as background requests (ASYNC_READ).
   bool async_read = true;
-  /// A trace line a request on stderr.
+  /// A trace line a request, on stderr or in log_file.
   bool debug = false;
+  /// Where debug's lines are appended; empty: stderr.
+  std::string log_file;
   /// A trace line a request, appended to this file; empty: none.
   std::string trace;
+
+  /// The file that lines are appended to; empty: none is.
+  [[nodiscard]] const std::string& trace_file() const noexcept {
+    return trace.empty() && debug ? log_file : trace;
+  }
 
   /// Messages of 1 MiB.
   Settings();

@@ -31,14 +31,10 @@ std::string time_text(std::chrono::system_clock::time_point when) {
 }  // namespace
 
 std::unique_ptr<Trace> Trace::open(const Settings& settings, Complain complain) {
-  if (!settings.trace.empty()) {
-    Fd file(
-        ::open(settings.trace.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600));
-    if (!file)
-      throw TraceError("cannot open the trace file " + settings.trace + ": " +
-                       std::strerror(errno));
-    return std::make_unique<Trace>(std::move(file), "the trace file " + settings.trace,
-                                   std::move(complain));
+  if (const std::string& path = settings.trace_file(); !path.empty()) {
+    Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600));
+    if (!file) throw TraceError("cannot open the trace file " + path + ": " + std::strerror(errno));
+    return std::make_unique<Trace>(std::move(file), "the trace file " + path, std::move(complain));
   }
   if (!settings.debug) return nullptr;
   Fd copy(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));

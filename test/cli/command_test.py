@@ -142,7 +142,7 @@ class Refused(Case):
         self.check_refused(1, [self.pool, "inside the branch", self.top], self.top, self.pool)
 
     def test_debug_without_foreground(self):
-        self.check_refused(1, ["debug", "-f", "trace="], "-o", "debug", self.a, self.pool)
+        self.check_refused(1, ["debug", "-f", "log.file="], "-o", "debug", self.a, self.pool)
 
     def test_trace_file_that_cannot_be_written(self):
         self.check_refused(1, [self.top / "no" / "file"], "-o", f"trace={self.top}/no/file", self.a, self.pool)
@@ -517,6 +517,18 @@ class Mounted(Case):
         self.assertRegex(line, r"^[a-z][a-z0-9_.:-]* \d+\n$")
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(DEADLINE), 0)
+
+    def test_log_file_of_debug(self):
+        log = self.top / "log"
+        self.check_mounts("-o", f"log.file={log}", self.a, self.pool)
+        self.unmount()
+        self.assertFalse(log.exists())
+        self.check_mounts("-o", f"log.file={log},debug=true", self.a, self.pool)
+        os.statvfs(self.pool)
+        self.unmount()
+        self.assertIn(" STATFS ", log.read_text(encoding="utf-8"))
+        self.check_refused(1, ["log", "outside of the pool"], "-o", f"debug,log.file={self.a}/log", self.a, self.pool)
+        self.assertFalse((self.a / "log").exists())
 
     def test_trace_that_cannot_be_written(self):
         server = self.foreground("-o", "trace=/dev/full")

@@ -152,6 +152,13 @@ TEST_CASE("a trace on stderr needs the foreground") {
   Configuration staying;
   cli::configure(staying, command({"/a", "/pool"}, "debug,foreground"));
   CHECK(staying.session.debug);
+  CHECK(staying.session.trace_file().empty());
+  Configuration logging;
+  cli::configure(logging, command({"/a", "/pool"}, "debug,log.file=/log"));
+  CHECK(logging.session.trace_file() == "/log");
+  Configuration silent;
+  cli::configure(silent, command({"/a", "/pool"}, "log.file=/log"));
+  CHECK(silent.session.trace_file().empty());
 }
 
 TEST_CASE("the subtype and the kernel's permission check cannot be chosen") {
@@ -192,7 +199,7 @@ TEST_CASE("what is said of mergerfs' options is said of none that is there") {
     CHECK(cli::about_mergerfs_option(row.name).empty());
     for (const std::string& alias : row.aliases) CHECK(cli::about_mergerfs_option(alias).empty());
   }
-  CHECK_FALSE(cli::about_mergerfs_option("log.file").empty());
+  CHECK_FALSE(cli::about_mergerfs_option("moveonenospc").empty());
 }
 
 TEST_CASE("an old name is that of no row, and stands for one") {
@@ -221,7 +228,7 @@ TEST_CASE("who mounts by mount(8) or as mergerfs is warned of what a command ref
     cli::configure(config, taken);
     REQUIRE(config.warnings.size() == 2);
     CHECK(config.warnings[0].find("minfreespace") != std::string::npos);
-    CHECK(config.warnings[1].find("trace=FILE") != std::string::npos);
+    CHECK(config.warnings[1].find("log.file=FILE") != std::string::npos);
     CHECK_FALSE(config.session.debug);
     taken.sloppy = true;
     Configuration silent;
