@@ -270,6 +270,9 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   // The deciding file is changed as a whole; the copies after it, by what chose them.
   const auto done = change_all(pool, context, request, parts, subjects);
   if (!done) return done.error();
+  // Of a directory all copies are told of.
+  if (subject->own.stat.is_directory())
+    if (auto all = getattr(pool, context, {})) return all;
   const NodeFile& own = subject->own;
   return proto::AttrReply{
       attr_validity(pool, own.stat),

@@ -90,6 +90,7 @@ class Cloner {
       return open_below(to_.fd(), name.view());
     }
     made_ = true;
+    pool_.directories.made();
     parent_times_ = times_of(like);
     return finished;
   }

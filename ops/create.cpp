@@ -175,7 +175,10 @@ Result<proto::EntryReply> mkdir(Pool& pool, const Context& context,
       pool, CreateFunction::kMkdir, context, request.name, true,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, request.umask, [&] {
-          return pool.backing.mkdir_at(parent, request.name.c_str(), request.mode & kPermissions);
+          const auto made =
+              pool.backing.mkdir_at(parent, request.name.c_str(), request.mode & kPermissions);
+          pool.directories.made();
+          return made;
         });
       },
       [](const FileStat& stat) { return stat.is_directory(); });

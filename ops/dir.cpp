@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "ops/all_copies.hpp"
 #include "ops/attributes.hpp"
 #include "ops/control_names.hpp"
 #include "ops/dir_snapshot.hpp"
@@ -313,8 +314,13 @@ class MergedLook {
     EntryFacts facts(pool_.backing, *directories_, name, first);
     const policy::Choice choice = choose_shown(pool_.settings, facts, pool_.random);
     if (choice.empty()) return unanswered(*directories_).value_or(facts.why_not());
-    const auto stat = facts.stat(choice[0]);
+    auto stat = facts.stat(choice[0]);
     if (!stat) return stat.error();
+    if (stat->is_directory())
+      for (std::size_t i = 0; i < set_.size(); ++i) {
+        const auto other = i == choice[0] ? Result<FileStat>(Errno{ENOENT}) : facts.stat(i);
+        if (other && other->is_directory()) add_copy(*stat, *other);
+      }
     return Seen{&set_[choice[0]], *stat};
   }
 

@@ -40,6 +40,26 @@ void DirectoryCache::put(BranchId branch, std::string_view path,
 void DirectoryCache::moved() noexcept {
   const std::lock_guard lock(mutex_);
   last_move_ = changes_.fetch_add(1) + 1;
+  made();
+}
+
+std::uint64_t DirectoryCache::mark(BranchId branch, std::string_view path,
+                                   Clock::duration valid) const noexcept {
+  const auto turn = static_cast<std::uint64_t>(Clock::now().time_since_epoch() / valid);
+  return combine_hash(combine_hash(hash_text(path), branch), combine_hash(made_.load(), turn));
+}
+
+bool DirectoryCache::absent(BranchId branch, std::string_view path,
+                            Clock::duration valid) const noexcept {
+  if (valid.count() == 0) return false;
+  const std::uint64_t expected = mark(branch, path, valid);
+  return absent_[(hash_text(path) + branch) % absent_.size()].load() == expected;
+}
+
+void DirectoryCache::note_absent(BranchId branch, std::string_view path,
+                                 Clock::duration valid) noexcept {
+  if (valid.count() == 0) return;
+  absent_[(hash_text(path) + branch) % absent_.size()].store(mark(branch, path, valid));
 }
 
 void DirectoryCache::removed(BranchId branch, std::string_view path) noexcept {

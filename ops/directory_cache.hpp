@@ -38,6 +38,14 @@ class DirectoryCache {
   /// Closes everything.
   void clear() noexcept;
 
+  /// Whether the directory `path` was missing on `branch` less than `valid` ago, and none was made
+  /// through the pool since: only for what is shown of it. Takes no lock.
+  [[nodiscard]] bool absent(BranchId branch, std::string_view path,
+                            Clock::duration valid) const noexcept;
+  void note_absent(BranchId branch, std::string_view path, Clock::duration valid) noexcept;
+  /// A directory was made through the pool.
+  void made() noexcept { made_.fetch_add(1); }
+
  private:
   struct Slot {
     BranchId branch = kNoBranch;
@@ -49,6 +57,9 @@ class DirectoryCache {
   static constexpr std::size_t kSlots = 256;
   static constexpr std::size_t kLongestPath = 512;
 
+  /// Of what is absent, until when, and before which directory was made.
+  [[nodiscard]] std::uint64_t mark(BranchId branch, std::string_view path,
+                                   Clock::duration valid) const noexcept;
   [[nodiscard]] Slot& slot(BranchId branch, std::string_view path) noexcept;
 
   std::atomic<std::uint64_t> changes_{0};
@@ -56,6 +67,8 @@ class DirectoryCache {
   /// What changes_ came to by the last move.
   std::uint64_t last_move_ = 0;
   std::array<Slot, kSlots> slots_;
+  std::atomic<std::uint64_t> made_{0};
+  std::array<std::atomic<std::uint64_t>, 1024> absent_{};
 };
 
 }  // namespace bough::ops

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ops/all_copies.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/shown_copy.hpp"
@@ -43,7 +44,9 @@ Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
   return refusal_errno(choice.refusal());
 }
 
-Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories directories) {
+/// `of_all`: the attributes are to be those of all copies together.
+Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories directories,
+                                 bool of_all = false) {
   const auto set = pool.branches.snapshot();
   const auto pick = [&](PoolFacts& facts) {
     return pool.settings.search[SearchFunction::kGetattr].choose(facts, pool.random);
@@ -56,6 +59,8 @@ Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories d
                   const auto stat = pool.backing.stat(found.directory.fd());
                   if (!stat) return stat.error();
                   found.stat = *stat;
+                  if (of_all)
+                    add_all_copies(pool, *set, facts, choice[0], view.path.view(), {}, found.stat);
                   found.branch = (*set)[choice[0]].id();
                   found.ino = view.ino;
                   return found;
@@ -245,7 +250,9 @@ Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
                 [&](PoolFacts& facts, const policy::Choice& choice) -> Result<Copy> {
                   if (choice.empty()) return why_none(facts, choice);
                   const std::size_t index = choice[0];
-                  const FileStat stat = facts.stat(index);
+                  FileStat stat = facts.stat(index);
+                  if (stat.is_directory())
+                    add_all_copies(pool, *set, facts, index, path, name.view(), stat);
                   return Copy{std::move(set), index, facts.take_directory(index), stat};
                 });
 }
@@ -326,9 +333,10 @@ Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId
   ino = view.ino;
   branch = view.location.branch;
   if (view.directory && (view.named || node == proto::kRootNode)) {
-    auto found = reach_directory(pool, view, Directories::kRecent);
+    auto found = reach_directory(pool, view, Directories::kRecent, true);
     // Removed or moved behind the pool, or out of reach for the moment.
-    if (!found || found->stat.nlink == 0) found = reach_directory(pool, view, Directories::kNow);
+    if (!found || found->stat.nlink == 0)
+      found = reach_directory(pool, view, Directories::kNow, true);
     if (found) {
       branch = found->branch;
       return found->stat;
