@@ -13,11 +13,6 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "allow-idmap",
     "follow-symlinks",
     "moveonenospc",
-    "never-forget-nodes",
-    "noforget",
-    "posix-acl",
-    "remember",
-    "remember-nodes",
     "symlinkify",
     "symlinkify-timeout",
 });
@@ -91,8 +86,7 @@ bool among(const Names& names, std::string_view name) {
 
 std::string_view about_mergerfs_option(std::string_view key) {
   const std::string name = canonical_key(key);
-  if (among(kMissing, name))
-    return "an option of mergerfs that boughfs does not have yet";
+  if (among(kMissing, name)) return "an option of mergerfs that boughfs does not have yet";
   return {};
 }
 

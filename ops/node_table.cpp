@@ -63,6 +63,7 @@ struct NodeTable::State {
   std::uint64_t lookups = 0;
   std::uint64_t holds = 0;
   std::uint64_t overdrawn = 0;
+  bool keeps_named = false;
 
   State() {
     (void)nodes.add(NodeKind::kDirectory);
@@ -208,7 +209,8 @@ struct NodeTable::State {
 
   /// The node goes if nothing keeps it, and then the directories above it that nothing else keeps.
   void settle(Slot slot) noexcept {
-    while (slot > kRoot && !known(slot) && nodes[slot].children == 0) {
+    while (slot > kRoot && !known(slot) && nodes[slot].children == 0 &&
+           (!keeps_named || nodes[slot].edge == 0)) {
       Slot above = 0;
       while (nodes[slot].edge != 0) {
         const Slot parent = remove_edge(nodes[slot].edge);
@@ -298,6 +300,10 @@ struct NodeTable::State {
     attach(edge, slot);
     ++nodes[edges[edge].parent].version;
   }
+  /// A node that only its names kept, and that lost one.
+  void settle_unnamed(Slot slot) noexcept {
+    if (keeps_named && nodes[slot].kind != NodeKind::kFree && nodes[slot].edge == 0) settle(slot);
+  }
   /// Returns the parent, which may be settled then.
   Slot remove_edge(Slot edge) noexcept {
     const Slot parent = edges[edge].parent;
@@ -321,15 +327,19 @@ struct NodeTable::State {
   /// cannot be: the edge goes. A directory is never moved into itself.
   void move_edge(Slot edge, Slot parent, std::string_view name, std::shared_ptr<Fd> victim) {
     if (parent == 0 || !storable(name)) {
+      const Slot lost = edges[edge].node;
       settle(remove_edge(edge));
+      settle_unnamed(lost);
       return;
     }
     const Slot replaced = find_edge(parent, name);
     if (replaced == edge || would_contain_itself(edge, parent)) return;
     names.reserve(name.size());
     if (replaced != 0) {
-      keep_victim(edges[replaced].node, victim);
+      const Slot lost = edges[replaced].node;
+      keep_victim(lost, victim);
       remove_edge(replaced);
+      settle_unnamed(lost);
     }
     const Slot slot = edges[edge].node;
     const Slot old_parent = edges[edge].parent;
@@ -353,6 +363,7 @@ struct NodeTable::State {
     const NodeId node{nodes[slot].id};
     keep_victim(slot, victim);
     settle(remove_edge(edge));
+    settle_unnamed(slot);
     return node;
   }
 };
@@ -410,7 +421,9 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   if (edge == 0) {
     state->add_edge(directory, name, slot);
   } else if (state->edges[edge].node != slot) {
+    const Slot lost = state->edges[edge].node;
     state->turn(edge, slot);
+    state->settle_unnamed(lost);
   } else {
     state->nodes[slot].edge = edge;
   }
@@ -429,10 +442,13 @@ std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std:
   state->nodes.reserve();
   state->reserve_edge(name);
   const Slot slot = state->nodes.add(NodeKind::kDirectory);
-  if (edge == 0)
+  if (edge == 0) {
     state->add_edge(directory, name, slot);
-  else
+  } else {
+    const Slot lost = state->edges[edge].node;
     state->turn(edge, slot);
+    state->settle_unnamed(lost);
+  }
   return state->count(slot);
 }
 
@@ -621,6 +637,11 @@ void NodeTable::exchange_names(NodeId first_parent, std::string_view first_name,
     state->move_edge(first, state->find_directory(second_parent), second_name, nullptr);
   else if (second != 0)
     state->move_edge(second, state->find_directory(first_parent), first_name, nullptr);
+}
+
+void NodeTable::keep_named() {
+  const Locked state(mutex_, *state_);
+  state->keeps_named = true;
 }
 
 void NodeTable::relocate(NodeId node, const Location& where) {

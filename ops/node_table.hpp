@@ -167,6 +167,9 @@ class NodeTable {
   /// The node is another file from now on, with another st_ino.
   void replace(NodeId node, const Location& where, std::uint64_t ino);
 
+  /// From now on a node goes only when it has no name any more, whatever is forgotten.
+  void keep_named();
+
   // --- figures
   struct Figures {
     std::uint64_t nodes = 0;

@@ -160,6 +160,24 @@ proto::Setting min_free_row(proto::LiveValue<std::uint64_t>& bound) {
   return row;
 }
 
+/// The peer's value may be a number, which once was a time.
+proto::Setting never_forget_row(bool& bound) {
+  proto::Setting row = SettingRows("Behaviour")
+                           .toggle("never-forget-nodes", proto::Setting::When::kMount, bound,
+                                   "what has a name keeps its number for as long as the pool is "
+                                   "mounted, for NFS; each file that was ever looked at takes "
+                                   "memory then");
+  row.aliases = {"noforget", "remember", "remember-nodes"};
+  row.set = [&bound, take = std::move(row.set)](std::string_view text) -> std::string {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) return take(text);
+    bound = number != 0;
+    return {};
+  };
+  return row;
+}
+
 }  // namespace
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
@@ -223,6 +241,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(behaviour.words<StatfsIgnore>(
       "statfs-ignore", kStatfsIgnore, When::kRuntime, settings.statfs_ignore,
       "branches whose room df does not count as available: RO and NC ones (ro), NC ones (nc)"));
+  table.push_back(behaviour.toggle("posix-acl", When::kMount, settings.posix_acl,
+                                   "the kernel checks the ACLs of files; without it mode bits "
+                                   "alone count"));
+  table.push_back(never_forget_row(settings.never_forget));
   add_link_settings(table, settings.links);
   return table;
 }

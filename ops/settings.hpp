@@ -57,6 +57,10 @@ struct Settings {
   bool cache_symlinks = false;
   /// A file that is open for direct I/O can be mapped shared.
   bool direct_io_allow_mmap = true;
+  /// The kernel checks ACLs; what INIT agrees on corrects this.
+  bool posix_acl = false;
+  /// Nodes stay known after FORGET for as long as they have a name.
+  bool never_forget = false;
   FileSettings files;
   ShownAttributes shown;
   LinkSettings links;

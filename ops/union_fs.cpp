@@ -188,6 +188,7 @@ class UnionFs final : public proto::Filesystem {
       wants.features.add(feature);
     if (pool_.settings.cache_symlinks) wants.features.add(Feature::kCacheSymlinks);
     if (pool_.settings.direct_io_allow_mmap) wants.features.add(Feature::kDirectIoAllowMmap);
+    if (pool_.settings.posix_acl) wants.features.add(Feature::kPosixAcl);
     const FileSettings& files = pool_.settings.files;
     if (files.handle_killpriv) wants.features.add(Feature::kHandleKillprivV2);
     if (files.writeback) wants.features.add(Feature::kWritebackCache);
@@ -202,6 +203,8 @@ class UnionFs final : public proto::Filesystem {
     pool_.settings.cache_symlinks = agreement.features.has(proto::Feature::kCacheSymlinks);
     pool_.settings.direct_io_allow_mmap =
         agreement.features.has(proto::Feature::kDirectIoAllowMmap);
+    pool_.settings.posix_acl = agreement.features.has(proto::Feature::kPosixAcl);
+    if (pool_.settings.never_forget) pool_.nodes.keep_named();
     FileSettings& files = pool_.settings.files;
     files.handle_killpriv = agreement.features.has(proto::Feature::kHandleKillprivV2);
     files.writeback = agreement.features.has(proto::Feature::kWritebackCache);

@@ -639,6 +639,52 @@ TEST_CASE("a file that was relocated is found at its new place, with its old ino
   CHECK(file(table, kRootNode, "g", 1) != node);
 }
 
+TEST_CASE("nodes that are kept by their names outlive FORGET, until the names go") {
+  NodeTable table(Generation{1});
+  table.keep_named();
+  const NodeId d = directory(table, kRootNode, "d");
+  const NodeId f = file(table, d, "f", 1);
+  table.forget(f, 1);
+  table.forget(d, 1);
+  CHECK(table.figures().nodes == 3);
+  CHECK(file(table, d, "f", 1) == f);
+  table.forget(f, 1);
+  // Another file took the place of one, and a name went.
+  const NodeId g = file(table, d, "g", 2);
+  table.forget(g, 1);
+  table.move_name(d, "g", d, "f", nullptr);
+  NodeView view;
+  CHECK_FALSE(table.view(f, view));
+  CHECK(table.view(g, view));
+  CHECK(table.remove_name(d, "f", nullptr) == g);
+  CHECK_FALSE(table.view(g, view));
+  CHECK(table.view(d, view));
+  table.remove_name(kRootNode, "d", nullptr);
+  CHECK(table.figures().nodes == 1);
+}
+
+TEST_CASE("a name that is to have a node of its own shares none") {
+  NodeTable table(Generation{1});
+  const auto first = table.count_file(kRootNode, "a", at(1), 5, true);
+  const auto second = table.count_file(kRootNode, "b", at(1), 5, true);
+  REQUIRE(first);
+  REQUIRE(second);
+  CHECK(first->node != second->node);
+  CHECK(table.count_file(kRootNode, "a", at(1), 5, true)->node == first->node);
+  CHECK(table.count_file(kRootNode, "b", at(1), 5)->node == second->node);
+  table.replace(first->node, at(7), 70);
+  const auto again = table.count_file(kRootNode, "a", at(7), 70);
+  CHECK(again->node == first->node);
+  CHECK(again->ino == 70);
+  NodeView view;
+  REQUIRE(table.view(second->node, view));
+  CHECK(view.location.file == at(1).file);
+  CHECK(view.names == 1);
+  table.forget(first->node, 3);
+  table.forget(second->node, 2);
+  CHECK(table.figures().nodes == 1);
+}
+
 TEST_CASE("a path of any depth") {
   NodeTable table(Generation{1});
   const std::uint64_t bytes = table.figures().bytes;
