@@ -39,3 +39,47 @@ class Links(sandbox.LiveCase):
         self.assertEqual(os.path.getsize(os.path.join(disk, "d")), 8 << 20)
         self.assertEqual([name for name in os.listdir(disk) if name.startswith(".boughfs-")], [])
         self.assertEqual(pool.unmount(), 0)
+
+    def exdev_pool(self, option):
+        """A file on the second branch, and a directory that only the first one has."""
+        name = option.replace("=", "-")
+        branches = [self.directory(f"{name}-{branch}") for branch in "ab"]
+        os.mkdir(os.path.join(branches[0], "t"))
+        os.mkdir(os.path.join(branches[1], "s"))
+        for file in ("f", "g"):
+            Path(branches[1], "s", file).write_text(file)
+        options = ["category.create=epff", "minfreespace=0", option]
+        return branches, self.pool(branches, modes.Root(), options, name=name)
+
+    def test_rename_exdev(self):
+        """What cannot come to the new directory is put aside, and the link to it can be used at once."""
+        for how in ("rel-symlink", "abs-symlink"):
+            with self.subTest(how):
+                branches, pool = self.exdev_pool(f"rename-exdev={how}")
+                old, new = os.path.join(pool.mountpoint, "s/f"), os.path.join(pool.mountpoint, "t/new")
+                with open(old, "a", encoding="ascii") as file:
+                    os.rename(old, new)
+                    file.write("more")
+                self.assertEqual(Path(new).read_text(), "fmore")
+                self.assertFalse(os.path.lexists(old))
+                self.eventually(lambda: os.path.islink(new), 5, "the new name is a link")
+                self.assertEqual(Path(new).read_text(), "fmore")
+                top = "../" if how == "rel-symlink" else pool.mountpoint + "/"
+                self.assertEqual(os.readlink(os.path.join(branches[0], "t/new")), top + ".mergerfs_rename_exdev/s/f")
+                self.assertEqual(Path(branches[1], ".mergerfs_rename_exdev/s/f").read_text(), "fmore")
+                os.rename(os.path.join(pool.mountpoint, "s"), os.path.join(pool.mountpoint, "t/dir"))
+                self.assertEqual(Path(pool.mountpoint, "t/dir/g").read_text(), "g")
+                self.assertEqual(pool.unmount(), 0)
+
+    def test_link_exdev(self):
+        """A symbolic link where no hard link can be; each kind of it leads to the file."""
+        for how in ("rel-symlink", "abs-base-symlink", "abs-pool-symlink"):
+            with self.subTest(how):
+                branches, pool = self.exdev_pool(f"link-exdev={how}")
+                new = os.path.join(pool.mountpoint, "t/new")
+                os.link(os.path.join(pool.mountpoint, "s/f"), new)
+                self.assertEqual(Path(new).read_text(), "f")
+                self.assertEqual(os.readlink(new), {"rel-symlink": "../s/f",
+                                                    "abs-base-symlink": branches[1] + "/s/f",
+                                                    "abs-pool-symlink": pool.mountpoint + "/s/f"}[how])
+                self.assertEqual(pool.unmount(), 0)
