@@ -63,7 +63,8 @@ TEST_CASE("rename-exdev: the file is put aside on its branch and a link leads to
   for (const auto& [how, text] :
        {std::pair{RenameExdev::kRelative, "../.mergerfs_rename_exdev/s/d/f"},
         std::pair{RenameExdev::kAbsolute, "/mnt/pool/.mergerfs_rename_exdev/s/d/f"}}) {
-    CAPTURE(text);
+    const std::string shown_text(text);
+    CAPTURE(shown_text);
     PoolFixture pool({"RW", "RW"}, {}, preserving(how));
     pool.directory(0, "t");
     pool.file(1, "s/d/f", "text", 0640);
@@ -173,7 +174,8 @@ TEST_CASE("link-exdev: a symbolic link where no hard link can be") {
   for (const auto& [how, text] : {std::pair{LinkExdev::kRelative, std::string("../../s/f")},
                                   std::pair{LinkExdev::kOnBranch, kHere + "/s/f"},
                                   std::pair{LinkExdev::kInPool, std::string("/mnt/pool/s/f")}}) {
-    CAPTURE(text);
+    const std::string shown_text(text);
+    CAPTURE(shown_text);
     PoolFixture pool({"RW", "RW"}, {}, preserving(RenameExdev::kPassthrough, how));
     pool.directory(0, "x/y");
     pool.file(1, "s/f", "text");

@@ -44,8 +44,9 @@ int truncate_error(PoolFixture& pool, NodeId node, std::uint64_t size) {
 }  // namespace
 
 TEST_CASE("link-cow: what is opened for writing loses its link, the other name keeps the file") {
-  for (const std::uint32_t flags : {O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDONLY | O_TRUNC}) {
-    CAPTURE(flags);
+  for (const int asked : {O_WRONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDONLY | O_TRUNC}) {
+    CAPTURE(asked);
+    const auto flags = static_cast<std::uint32_t>(asked);
     PoolFixture pool({"RW", "RW"}, {}, with_cow);
     two_names(pool, "text", 1);
     const NodeId a = pool.walk("a");
