@@ -234,6 +234,30 @@ TEST_CASE("READDIRPLUS looks each name up and counts it only if the kernel gets 
 }
 
 TEST_CASE(
+    "READDIRPLUS goes by the branches as they are now, whatever they were when it was begun") {
+  PoolFixture pool({"RW", "RW", "RW"});
+  pool.file(2, "d/x", "hidden");
+  pool.directory(0, "d");
+  pool.file(1, "d/x", "shown");
+  const NodeId d = pool.walk("d");
+  const auto handle = opendir(pool, d);
+  CHECK(pool.readdir(handle, 0, 64).size() == 2);
+  auto control = pool.lookup(kRootNode, ".boughfs");
+  REQUIRE(control.has_value());
+  const std::string list =
+      pool.branch(1).string() + ":" + pool.branch(2).string() + ":" + pool.branch(0).string();
+  proto::SetxattrRequest set;
+  set.name = "user.boughfs.branches";
+  set.value = std::as_bytes(std::span(list.data(), list.size()));
+  REQUIRE(pool.fs().setxattr(pool.as(control->entry.node), set).has_value());
+  const auto entries = readdirplus(pool, handle, 2, 4096, true);
+  REQUIRE(entries.size() == 1);
+  CHECK(NodeId{entries[0].node} == pool.walk("d/x"));
+  CHECK(pool.read(pool.open(NodeId{entries[0].node}, O_RDONLY)) == "shown");
+  pool.fs().forget(NodeId{entries[0].node}, 1);
+}
+
+TEST_CASE(
     "READDIRPLUS asks the branch on which a name was listed, and others if it went from there") {
   FaultyBacking* faulty = nullptr;
   PoolFixture pool({"RW", "RW", "RW"}, test::with_faults(faulty));
