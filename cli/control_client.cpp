@@ -13,6 +13,7 @@
 #include "cli/mergerfs_options.hpp"
 #include "cli/mountinfo.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/read_all.hpp"
 
 namespace bough::cli {
 namespace {
@@ -24,18 +25,6 @@ constexpr std::array<std::string_view, 3> kCommands{"cmd.gc", "cmd.gc1",
 
 std::string attribute(std::string_view key) {
   return std::string(kPrefix).append(key);
-}
-
-/// Calls one of the getting system calls (char*, size) until its answer fits. Negative: errno.
-template <class Call>
-ssize_t read_all(Call call, std::string& into) {
-  into.resize(1024);
-  for (;;) {
-    const ssize_t got = call(into.data(), into.size());
-    if (got >= 0) into.resize(static_cast<std::size_t>(got));
-    if (got >= 0 || errno != ERANGE) return got;
-    into.resize(2 * into.size());
-  }
 }
 
 bool is_read_only(const std::string& mount_point) {

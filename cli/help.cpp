@@ -15,6 +15,7 @@ constexpr std::string_view kUsage =
     "usage: boughfs [-o OPTION[,OPTION…]] BRANCHES… MOUNTPOINT\n"
     "       boughfs SOURCE TARGET -o OPTIONS        (as mount(8) and fstab call it)\n"
     "       boughfs status MOUNT [--json]\n"
+    "       boughfs explain FUNCTION PATH [--json]  which branch, and why not another\n"
     "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
     "       boughfs fsck PATH [--fix none|manual|newest|largest] [--check-size] [--copy-file]\n"
     "       boughfs collect-info\n"

@@ -8,6 +8,7 @@
 #include "cli/mount_command.hpp"
 #include "cli/subcommands/collect_info.hpp"
 #include "cli/subcommands/ctl.hpp"
+#include "cli/subcommands/explain.hpp"
 #include "cli/subcommands/fsck.hpp"
 #include "cli/subcommands/status.hpp"
 #include "ops/union_fs.hpp"
@@ -25,6 +26,7 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {{"status", status_command},
                                        {"ctl", ctl_command},
+                                       {"explain", explain_command},
                                        {"fsck", fsck_command},
                                        {"collect-info", collect_info_command}};
 

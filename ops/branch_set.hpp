@@ -100,12 +100,12 @@ class Branches {
 /// What parse_branches() does not ask the file system about, on a live pool.
 struct KnownPlaces {
   /// Branches, by their paths: taken as they are, so that one whose disk is away or hangs can stay.
-  std::vector<std::string> branches;
+  std::vector<std::string> branches{};
   /// Where the pool itself is mounted: nobody looks in there, since it is this process that would
   /// have to answer.
-  std::vector<std::string> pool;
+  std::vector<std::string> pool{};
   /// What a pattern means beside what is there, on disks that are missing.
-  std::function<std::vector<std::string>(const std::string& pattern)> expected;
+  std::function<std::vector<std::string>(const std::string& pattern)> expected{};
 };
 
 /// Reads "path[=MODE[,MINFREE]][:path…]" (globs, modes RW, RO, NC). On a mistake `error` names the

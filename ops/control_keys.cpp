@@ -24,6 +24,22 @@ std::string joined(const Pool& pool, Text text) {
   return all;
 }
 
+std::string open_files(const Pool& pool) {
+  const auto set = pool.branches.snapshot();
+  const auto counts = pool.handles.files_by_branch();
+  std::string lines;
+  const auto add = [&](const Branch& branch, std::string_view where) {
+    const auto count = counts.find(branch.id());
+    lines += std::to_string(count == counts.end() ? 0 : count->second);
+    lines.append(where).append(branch.path()) += '\n';
+  };
+  for (const auto& branch : *set) add(*branch, " in ");
+  for (const Member& member : set->left())
+    if (counts.contains(member.branch->id())) add(*member.branch, " left ");
+  if (!lines.empty()) lines.pop_back();
+  return lines;
+}
+
 Result<void> invalidate(Pool& pool, const std::function<std::string()>& mounted_inside,
                         std::string& why) {
   const std::string inside = mounted_inside();
@@ -71,7 +87,11 @@ std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   Setting passthrough;
   passthrough.name = "passthrough.why-off";
   passthrough.get = [&pool] { return pool.settings.files.no_passthrough; };
-  return {std::move(branches), std::move(paths), std::move(absent), std::move(passthrough)};
+  Setting open;
+  open.name = "open-files";
+  open.get = [&pool] { return open_files(pool); };
+  return {std::move(branches), std::move(paths), std::move(absent), std::move(open),
+          std::move(passthrough)};
 }
 
 std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()> let_go,

@@ -182,4 +182,16 @@ std::vector<HandleId> HandleTable::ids() const {
   return ids;
 }
 
+std::map<BranchId, std::uint64_t> HandleTable::files_by_branch() const {
+  std::map<BranchId, std::uint64_t> counts;
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const Shard& shard = shards_[i];
+    const std::lock_guard lock(shard.mutex);
+    for (const auto& slot : shard.slots)
+      if (slot.handle != nullptr && !slot.handle->directory)
+        ++counts[static_cast<const FileHandle*>(slot.handle)->branch];
+  }
+  return counts;
+}
+
 }  // namespace bough::ops

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -146,6 +147,8 @@ class HandleTable {
       if (auto handle = file(id)) visit(*handle);
   }
   [[nodiscard]] std::uint64_t size() const noexcept;
+  /// How many files are open on each branch that has any. Looks at every handle.
+  [[nodiscard]] std::map<BranchId, std::uint64_t> files_by_branch() const;
   void clear() noexcept;
 
  private:

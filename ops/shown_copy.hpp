@@ -39,6 +39,9 @@ class OfType final : public policy::Facts {
   [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override {
     return copies_.minimum_free(branch);
   }
+  void judged(std::size_t branch, policy::Verdict verdict) override {
+    copies_.judged(branch, verdict);
+  }
 
  private:
   Copies& copies_;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "ops/explain.hpp"
 #include "ops/place.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/value_out.hpp"
@@ -42,6 +43,8 @@ Result<std::string> all_paths(Pool& pool, const NodeView& view, std::string_view
 
 Result<std::size_t> get_virtual(Pool& pool, const Context& context, std::string_view key,
                                 std::span<std::byte> out) {
+  if (key.starts_with(kExplainKey))
+    return explain(pool, context, key.substr(kExplainKey.size()), out);
   if (key != "basepath" && key != "relpath" && key != "fullpath" && key != "allpaths")
     return Errno{ENODATA};
   const auto file = reach_open(pool, context.node);

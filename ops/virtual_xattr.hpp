@@ -13,6 +13,7 @@ namespace bough::ops {
 ///   relpath   its path in the pool, without a leading slash; empty for the root
 ///   fullpath  both together; of the root it ends in a slash
 ///   allpaths  all full paths in list order, joined by NUL
+///   explain.… what a policy would do, see ops/explain
 /// A file with several names has the path by which it was used last. ENODATA: another key, or no
 /// name leads to it any more. Of allpaths another errno, if a branch could not be asked.
 [[nodiscard]] Result<std::size_t> get_virtual(Pool& pool, const Context& context,

@@ -24,6 +24,17 @@ struct Moment {
   [[nodiscard]] auto operator<=>(const Moment&) const = default;
 };
 
+/// What was found about a candidate, in the order in which it is looked at.
+enum class Verdict : std::uint8_t {
+  kReadOnly,      ///< its mode is RO
+  kNoCreate,      ///< its mode is NC, and something new wants a place
+  kMissing,       ///< the path that must exist does not
+  kSilent,        ///< it could not be asked
+  kReadOnlyDisk,  ///< its file system is mounted read-only
+  kNoRoom,        ///< less is available than its minimum
+  kFits
+};
+
 /// What a policy may know about the candidate branches, each fact asked for only when it is needed:
 /// a fact usually costs a system call on the branch. Branches are numbered in list order. Not
 /// thread-safe; made for one decision.
@@ -44,6 +55,9 @@ class Facts {
   [[nodiscard]] virtual std::optional<Space> space(std::size_t branch) = 0;
   /// Below this many available bytes nothing new is created there.
   [[nodiscard]] virtual std::uint64_t minimum_free(std::size_t branch) = 0;
+  /// Is told of each branch that was looked at, as often as it is: the last word counts. Those that
+  /// nobody looked at came after the one that was wanted.
+  virtual void judged(std::size_t /*branch*/, Verdict /*verdict*/) {}
 };
 
 /// Randomness is handed in, so that a choice can be repeated in a test.

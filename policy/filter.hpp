@@ -36,29 +36,40 @@ Refusal each_eligible(Facts& facts, const Demand& demand, Take take) {
   const bool creates = demand.category == Category::kCreate;
   const std::size_t count = facts.branches();
   for (std::size_t branch = 0; branch < count; ++branch) {
+    const auto pass_over = [&](Verdict verdict, Refusal why) {
+      refusals.refuse(why);
+      facts.judged(branch, verdict);
+    };
     if (changes) {
       const BranchMode mode = facts.mode(branch);
       if (mode == BranchMode::kReadOnly || (creates && mode == BranchMode::kNoCreate)) {
-        refusals.refuse(Refusal::kReadOnly);
+        pass_over(mode == BranchMode::kReadOnly ? Verdict::kReadOnly : Verdict::kNoCreate,
+                  Refusal::kReadOnly);
         continue;
       }
     }
     if ((demand.path || !creates) &&
-        !(demand.above == 0 ? facts.exists(branch) : facts.exists_above(branch, demand.above)))
+        !(demand.above == 0 ? facts.exists(branch) : facts.exists_above(branch, demand.above))) {
+      pass_over(Verdict::kMissing, Refusal::kNotFound);
       continue;
+    }
     std::optional<Space> space;
     if (changes || demand.space) {
       space = facts.space(branch);
-      if (!space) continue;
+      if (!space) {
+        pass_over(Verdict::kSilent, Refusal::kNotFound);
+        continue;
+      }
     }
     if (changes && space->read_only) {
-      refusals.refuse(Refusal::kReadOnly);
+      pass_over(Verdict::kReadOnlyDisk, Refusal::kReadOnly);
       continue;
     }
     if (creates && space->available < facts.minimum_free(branch)) {
-      refusals.refuse(Refusal::kNoSpace);
+      pass_over(Verdict::kNoRoom, Refusal::kNoSpace);
       continue;
     }
+    facts.judged(branch, Verdict::kFits);
     if (!take(branch, space ? &*space : nullptr)) break;
   }
   return refusals.refusal();

@@ -1,16 +1,15 @@
 #include "cli/subcommands/ctl.hpp"
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <span>
 #include <string_view>
 
 #include "cli/configuration.hpp"
 #include "cli/control_client.hpp"
+#include "cli/info_json.hpp"
 #include "cli/json_text.hpp"
+#include "cli/size_for_people.hpp"
 
 namespace bough::cli {
 namespace {
@@ -75,26 +74,13 @@ std::string opening(const std::string& mount_point) {
   return R"({"schema": "boughfs.ctl/1", "mount_point": )" + json_text(mount_point);
 }
 
-std::string json_object(const KeyValues& values) {
-  std::string text;
-  for (const auto& [key, value] : values)
-    text += (text.empty() ? "{" : ", ") + json_text(key) + ": " + json_text(value);
-  return text.empty() ? "{}" : text + "}";
-}
-
 std::string json_value(const ControlClient& pool, const std::string& key) {
   return opening(pool.mount_point()) + ", \"key\": " + json_text(key) +
          ", \"value\": " + json_text(pool.get(key)) + "}\n";
 }
 
-KeyValues read_all(const ControlClient& pool) {
-  KeyValues all;
-  for (const std::string& key : pool.keys()) all.emplace_back(key, pool.get(key));
-  return all;
-}
-
 std::string list(const ControlClient& pool, bool json) {
-  const KeyValues all = read_all(pool);
+  const KeyValues all = all_values(pool);
   if (json) return opening(pool.mount_point()) + ", \"values\": " + json_object(all) + "}\n";
   std::string text;
   for (const auto& [key, value] : all) text += key + "=" + value + "\n";
@@ -121,72 +107,7 @@ std::string set(const ControlClient& pool, const Words& words) {
   return json_value(pool, key);
 }
 
-std::optional<BranchInfo::Space> space_of(const std::string& path) {
-  struct statvfs room = {};
-  if (::statvfs(path.c_str(), &room) != 0) return std::nullopt;
-  return BranchInfo::Space{std::uint64_t{room.f_bavail} * room.f_frsize,
-                           std::uint64_t{room.f_blocks} * room.f_frsize};
-}
-
-PoolInfo read_info(const ControlClient& pool) {
-  PoolInfo info;
-  info.mount_point = pool.mount_point();
-  for (auto& [key, value] : read_all(pool)) {
-    if (key == "version") info.version = value;
-    if (key == "pid") info.pid = value;
-    if (key == "branches") info.branches = parse_shown_branches(value);
-    if (key == "minfreespace" || key.starts_with("category.") || key.starts_with("func."))
-      info.policies.emplace_back(key, value);
-    if (key.starts_with("cache.") || (key.starts_with("passthrough.") && !value.empty()))
-      info.caching.emplace_back(key, value);
-  }
-  for (BranchInfo& branch : info.branches) branch.space = space_of(branch.path);
-  return info;
-}
-
-/// Three digits at least: 980M, 12.5G.
-std::string size_for_people(std::uint64_t bytes) {
-  constexpr std::string_view kUnits = "BKMGTPE";
-  std::size_t unit = 0;
-  auto number = static_cast<double>(bytes);
-  while (number >= 1024 && unit + 1 < kUnits.size()) {
-    number /= 1024;
-    ++unit;
-  }
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), number < 100 && unit > 0 ? "%.1f%c" : "%.0f%c", number,
-                kUnits[unit]);
-  return text.data();
-}
-
-/// "path=MODE[,MINFREE]"; nothing: this is only the beginning of one.
-std::optional<BranchInfo> parse_shown_branch(std::string_view text) {
-  const auto equals = text.rfind('=');
-  if (equals == std::string_view::npos) return std::nullopt;
-  const std::string_view tail = text.substr(equals + 1);
-  const std::string_view mode = tail.substr(0, tail.find(','));
-  if (mode != "RW" && mode != "RO" && mode != "NC") return std::nullopt;
-  BranchInfo branch;
-  branch.path = text.substr(0, equals);
-  branch.mode = mode;
-  if (mode.size() < tail.size()) branch.min_free = tail.substr(mode.size() + 1);
-  return branch;
-}
-
 }  // namespace
-
-std::vector<BranchInfo> parse_shown_branches(std::string_view text) {
-  std::vector<BranchInfo> branches;
-  std::size_t begin = 0;
-  for (std::size_t at = 0; at <= text.size(); ++at) {
-    if (at < text.size() && text[at] != ':') continue;
-    auto branch = parse_shown_branch(text.substr(begin, at - begin));
-    if (!branch) continue;
-    branches.push_back(*std::move(branch));
-    begin = at + 1;
-  }
-  return branches;
-}
 
 std::string info_text(const PoolInfo& info) {
   std::string text = "mount point: " + info.mount_point + "\nversion: " + info.version +
@@ -205,20 +126,10 @@ std::string info_text(const PoolInfo& info) {
 }
 
 std::string info_json(const PoolInfo& info) {
-  std::string branches;
-  for (const BranchInfo& branch : info.branches) {
-    const auto bytes = [&](std::uint64_t BranchInfo::Space::*member) {
-      return branch.space ? std::to_string((*branch.space).*member) : "null";
-    };
-    branches += std::string(branches.empty() ? "" : ", ") + "{\"path\": " + json_text(branch.path) +
-                ", \"mode\": " + json_text(branch.mode) + ", \"minfreespace\": " +
-                (branch.min_free.empty() ? "null" : json_text(branch.min_free)) +
-                ", \"free_bytes\": " + bytes(&BranchInfo::Space::free) +
-                ", \"total_bytes\": " + bytes(&BranchInfo::Space::total) + "}";
-  }
   return opening(info.mount_point) + ", \"version\": " + json_text(info.version) +
-         ", \"pid\": " + (info.pid.empty() ? "null" : info.pid) + ", \"branches\": [" + branches +
-         "], \"policies\": " + json_object(info.policies) +
+         ", \"pid\": " + (info.pid.empty() ? "null" : info.pid) +
+         ", \"branches\": " + json_branches(info.branches) +
+         ", \"policies\": " + json_object(info.policies) +
          ", \"caching\": " + json_object(info.caching) + "}\n";
 }
 

@@ -2,14 +2,22 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 
+#include "cli/info_json.hpp"
 #include "cli/json_text.hpp"
+#include "cli/patience.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/size_for_people.hpp"
 
 namespace bough::cli {
 namespace {
+
+constexpr std::chrono::seconds kPatience{3};
+constexpr std::string_view kWhyOff = "passthrough.why-off";
 
 // Documentation/filesystems/fuse.rst, "Control filesystem": a connection's directory is named by
 // the device number of its mount.
@@ -19,6 +27,16 @@ long waiting_requests(const MountInfo& mount) {
   std::ifstream file("/sys/fs/fuse/connections/" + std::to_string(device) + "/waiting");
   long waiting = -1;
   return file >> waiting ? waiting : -1;
+}
+
+std::string bar(const BranchInfo::Space& space) {
+  constexpr std::uint64_t kCells = 20;
+  const std::uint64_t used = space.total - std::min(space.total, space.free);
+  const auto share =
+      space.total == 0 ? 0.0 : static_cast<double>(used) / static_cast<double>(space.total);
+  const auto full = static_cast<std::size_t>(share * static_cast<double>(kCells) + 0.5);
+  return "[" + std::string(full, '#') + std::string(kCells - full, '.') + "] " +
+         std::to_string(static_cast<int>(share * 100 + 0.5)) + "%";
 }
 
 PoolStatus read_status(const std::string& path) {
@@ -39,7 +57,7 @@ std::string status_text(const PoolStatus& status) {
   return text;
 }
 
-std::string status_json(const PoolStatus& status) {
+std::string status_json(const PoolStatus& status, const std::string& more) {
   const MountInfo& mount = status.mount;
   return "{\"schema\": \"boughfs.status/1\", \"mount_point\": " + json_text(mount.mount_point) +
          ", \"source\": " + json_text(mount.source) + ", \"options\": " + json_text(mount.options) +
@@ -47,7 +65,49 @@ std::string status_json(const PoolStatus& status) {
          ", \"mount_id\": " + std::to_string(mount.id) + ", \"device\": \"" +
          std::to_string(mount.device_major) + ":" + std::to_string(mount.device_minor) +
          "\", \"unanswered_requests\": " +
-         (status.waiting >= 0 ? std::to_string(status.waiting) : "null") + "}\n";
+         (status.waiting >= 0 ? std::to_string(status.waiting) : "null") + more + "}\n";
+}
+
+std::string pool_text(const PoolInfo& info) {
+  std::string text = "version: " + info.version + "\npid: " + info.pid + "\n";
+  for (const BranchInfo& branch : info.branches) {
+    text += "branch: " + branch.path + " " + branch.mode + ", ";
+    if (!branch.absent.empty())
+      text += "ABSENT: " + branch.absent;
+    else if (branch.space)
+      text += bar(*branch.space) + ", " + size_for_people(branch.space->free) + " free of " +
+              size_for_people(branch.space->total);
+    else
+      text += "does not say how much room it has";
+    if (!branch.min_free.empty()) text += ", minimum " + branch.min_free;
+    text += ", open files: " + std::to_string(branch.open_files) + "\n";
+  }
+  for (const BranchInfo& branch : info.left)
+    text += "taken out of the pool but in use: " + branch.path +
+            ", open files: " + std::to_string(branch.open_files) + "\n";
+  // Where the functions of each category have one policy, that says it all.
+  bool alike = true;
+  for (const auto& [key, value] : info.policies) {
+    if (!key.starts_with("category.")) continue;
+    alike = alike && value.find(',') == std::string::npos;
+    text += key + ": " + value + "\n";
+  }
+  for (const auto& [key, value] : info.changed)
+    if (!key.starts_with("category.") && !(key.starts_with("func.") && alike))
+      text += key + ": " + value + "\n";
+  for (const auto& [key, value] : info.caching)
+    if (key == kWhyOff) text += "passthrough is off: " + value + "\n";
+  return text;
+}
+
+std::string pool_json(const PoolInfo& info) {
+  return ", \"version\": " + json_text(info.version) +
+         ", \"pid\": " + (info.pid.empty() ? "null" : info.pid) +
+         ", \"branches\": " + json_branches(info.branches) +
+         ", \"left_branches\": " + json_branches(info.left) +
+         ", \"policies\": " + json_object(info.policies) +
+         ", \"caching\": " + json_object(info.caching) +
+         ", \"changed_options\": " + json_object(info.changed);
 }
 
 ExitStatus status_command(int argc, char* const argv[]) {
@@ -67,7 +127,20 @@ ExitStatus status_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   const PoolStatus status = read_status(path);
-  std::fputs((json ? status_json(status) : status_text(status)).c_str(), stdout);
+  const auto said = within(kPatience, [&] {
+    const PoolInfo info = read_info(ControlClient(path));
+    return json ? pool_json(info) : pool_text(info);
+  });
+  std::string text;
+  if (json) {
+    text = status_json(status, R"(, "answers": )" + (said ? "true" + *said : "false"));
+  } else {
+    text = status_text(status) +
+           said.value_or(
+               "THE POOL DOES NOT ANSWER: it hangs, its server is gone, or you may not "
+               "ask it\n");
+  }
+  std::fputs(text.c_str(), stdout);
   return ExitStatus::kOk;
 }
 

@@ -551,6 +551,10 @@ class Mounted(Case):
         self.assertEqual(status["schema"], "boughfs.status/1")
         self.assertEqual(status["mount_point"], str(self.pool))
         self.assertEqual(status["source"], str(self.a))
+        self.assertIs(status["answers"], True)
+        with open(self.pool / "folder" / "open", "w", encoding="ascii"):
+            branch = json.loads(self.run_boughfs("status", self.pool, "--json").stdout)["branches"][0]
+        self.assertEqual((branch["path"], branch["open_files"]), (str(self.a), 1))
         self.assertIn(f"mount point: {self.pool}\n", self.run_boughfs("status", self.pool).stdout)
         # A pool that hangs, and one whose server is dead.
         server = next(iter(servers() - self.before))
@@ -558,10 +562,38 @@ class Mounted(Case):
         os.kill(server, signal.SIGSTOP)
         # A name that the kernel has no answer for.
         for path in (self.pool, self.pool / "folder" / "unknown", self.top / "way" / "unknown"):
-            self.assertEqual(self.run_boughfs("status", path).returncode, 0)
+            done = self.run_boughfs("status", path)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn("DOES NOT ANSWER", done.stdout)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: servers() <= self.before, "the server has ended")
         self.assertEqual(self.run_boughfs("status", self.pool / "folder").returncode, 0)
+
+    def test_explain(self):
+        (self.a / "folder").mkdir()
+        (self.a / "folder" / "f").touch()
+        os.mkfifo(self.a / "folder" / "fifo")
+        self.check_mounts(f"{self.a}:{self.b}=RO", self.pool, "-o", "minfreespace=1,category.create=ff")
+
+        def explain(*words):
+            done = self.run_boughfs("explain", *words, "--json")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return json.loads(done.stdout)
+
+        made = explain("create", self.pool / "folder" / "new")
+        self.assertEqual([branch["verdict"] for branch in made["branches"]], ["chosen", "not-asked"])
+        self.assertEqual((made["policy"], made["error"], made["exists"]), ("ff", None, False))
+        self.assertIs(explain("mkdir", self.pool / "folder")["exists"], True)
+        for name in ("f", "fifo", "."):
+            removed = explain("unlink", self.pool / "folder" / name)
+            self.assertEqual([branch["verdict"] for branch in removed["branches"]], ["chosen", "read-only"])
+        self.assertIn(f"{self.a} RW: TAKEN", self.run_boughfs("explain", "create", self.pool / "new").stdout)
+        for status, part, words in ((1, "gone", ("open", self.pool / "gone")),
+                                    (1, "no function 'remove'", ("remove", self.pool)),
+                                    (3, "no boughfs pool", ("open", self.a))):
+            done = self.run_boughfs("explain", *words)
+            self.assertEqual(done.returncode, status)
+            self.assertIn(part, done.stderr)
 
     def test_status_elsewhere(self):
         self.check_refused(3, [self.a, "no boughfs pool"], "status", self.a)

@@ -58,14 +58,16 @@ TEST_CASE("info for people and for programs") {
         "branch: /a RW, 12.5G free of 140G\n"
         "branch: /b NC, room not known, minimum 4G\n"
         "category.create: pfrd\ncache.attr: 0.5\n");
-  CHECK(info_json(sample()) ==
-        R"({"schema": "boughfs.ctl/1", "mount_point": "/pool", "version": "1.2", "pid": 77, )"
-        R"("branches": [{"path": "/a", "mode": "RW", "minfreespace": null, )"
-        R"("free_bytes": 13421772800, "total_bytes": 150000000000}, )"
-        R"({"path": "/b", "mode": "NC", "minfreespace": "4G", "free_bytes": null, )"
-        R"("total_bytes": null}], "policies": {"category.create": "pfrd"}, )"
-        R"("caching": {"cache.attr": "0.5"}})"
-        "\n");
+  CHECK(
+      info_json(sample()) ==
+      R"({"schema": "boughfs.ctl/1", "mount_point": "/pool", "version": "1.2", "pid": 77, )"
+      R"("branches": [{"path": "/a", "mode": "RW", "minfreespace": null, )"
+      R"("free_bytes": 13421772800, "total_bytes": 150000000000, )"
+      R"("open_files": 0, "absent": null}, )"
+      R"({"path": "/b", "mode": "NC", "minfreespace": "4G", "free_bytes": null, )"
+      R"("total_bytes": null, "open_files": 0, "absent": null}], "policies": {"category.create": "pfrd"}, )"
+      R"("caching": {"cache.attr": "0.5"}})"
+      "\n");
 }
 
 TEST_CASE("what is wrong with the words is said") {

@@ -1,0 +1,130 @@
+#include "cli/pool_info.hpp"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "cli/configuration.hpp"
+
+namespace bough::cli {
+namespace {
+
+std::optional<BranchInfo::Space> space_of(const std::string& path) {
+  struct statvfs room = {};
+  if (::statvfs(path.c_str(), &room) != 0) return std::nullopt;
+  return BranchInfo::Space{std::uint64_t{room.f_bavail} * room.f_frsize,
+                           std::uint64_t{room.f_blocks} * room.f_frsize};
+}
+
+/// "path=MODE[,MINFREE]"; nothing: this is only the beginning of one.
+std::optional<BranchInfo> parse_shown_branch(std::string_view text) {
+  const auto equals = text.rfind('=');
+  if (equals == std::string_view::npos) return std::nullopt;
+  const std::string_view tail = text.substr(equals + 1);
+  const std::string_view mode = tail.substr(0, tail.find(','));
+  if (mode != "RW" && mode != "RO" && mode != "NC") return std::nullopt;
+  BranchInfo branch;
+  branch.path = text.substr(0, equals);
+  branch.mode = mode;
+  if (mode.size() < tail.size()) branch.min_free = tail.substr(mode.size() + 1);
+  return branch;
+}
+
+std::string value_of(const KeyValues& all, std::string_view key) {
+  const auto at =
+      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.first == key; });
+  return at == all.end() ? std::string() : at->second;
+}
+
+/// Calls `take` (void(std::string_view)) for each line.
+template <class Take>
+void each_line(std::string_view text, Take take) {
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    take(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+/// Lines "COUNT in|left PATH".
+void note_open_files(const std::string& text, PoolInfo& info) {
+  each_line(text, [&](std::string_view line) {
+    BranchInfo branch;
+    const auto count = std::from_chars(line.data(), line.data() + line.size(), branch.open_files);
+    line.remove_prefix(static_cast<std::size_t>(count.ptr - line.data()));
+    const bool left = line.starts_with(" left ");
+    if (!left && !line.starts_with(" in ")) return;
+    branch.path = line.substr(left ? 6 : 4);
+    if (left) {
+      info.left.push_back(std::move(branch));
+      return;
+    }
+    for (BranchInfo& each : info.branches)
+      if (each.path == branch.path) each.open_files = branch.open_files;
+  });
+}
+
+/// Lines "PATH: why".
+void note_absent(const std::string& text, PoolInfo& info) {
+  each_line(text, [&](std::string_view line) {
+    for (BranchInfo& each : info.branches)
+      if (line.starts_with(each.path + ": ")) each.absent = line.substr(each.path.size() + 2);
+  });
+}
+
+KeyValues changed_of(const KeyValues& all) {
+  const Configuration defaults;
+  KeyValues changed;
+  for (const auto& [key, value] : all) {
+    const proto::Setting* const row = defaults.table.find(key);
+    if (row != nullptr && row->name == key && row->get && row->get() != value &&
+        key != "branches" && key != "mountpoint" && key != "fsname")
+      changed.emplace_back(key, value);
+  }
+  return changed;
+}
+
+}  // namespace
+
+std::vector<BranchInfo> parse_shown_branches(std::string_view text) {
+  std::vector<BranchInfo> branches;
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at <= text.size(); ++at) {
+    if (at < text.size() && text[at] != ':') continue;
+    auto branch = parse_shown_branch(text.substr(begin, at - begin));
+    if (!branch) continue;
+    branches.push_back(*std::move(branch));
+    begin = at + 1;
+  }
+  return branches;
+}
+
+KeyValues all_values(const ControlClient& pool) {
+  KeyValues all;
+  for (const std::string& key : pool.keys()) all.emplace_back(key, pool.get(key));
+  return all;
+}
+
+PoolInfo read_info(const ControlClient& pool) {
+  PoolInfo info;
+  info.mount_point = pool.mount_point();
+  const KeyValues all = all_values(pool);
+  for (const auto& [key, value] : all) {
+    if (key == "version") info.version = value;
+    if (key == "pid") info.pid = value;
+    if (key == "branches") info.branches = parse_shown_branches(value);
+    if (key == "minfreespace" || key.starts_with("category.") || key.starts_with("func."))
+      info.policies.emplace_back(key, value);
+    if (key.starts_with("cache.") || (key.starts_with("passthrough.") && !value.empty()))
+      info.caching.emplace_back(key, value);
+  }
+  info.changed = changed_of(all);
+  note_open_files(value_of(all, "open-files"), info);
+  note_absent(value_of(all, "absent-branches"), info);
+  for (BranchInfo& branch : info.branches)
+    if (branch.absent.empty()) branch.space = space_of(branch.path);
+  return info;
+}
+
+}  // namespace bough::cli
