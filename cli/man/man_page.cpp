@@ -15,14 +15,20 @@ std::string bold(std::string_view text) {
   return "\\fB" + roff_text(text) + "\\fP";
 }
 
-std::string italic(std::string_view text) {
-  return "\\fI" + roff_text(text) + "\\fP";
+/// The form of a value; a list of words may be broken behind each bar.
+std::string value_form(std::string_view form) {
+  std::string roff;
+  for (const char c : roff_text(form)) {
+    roff += c;
+    if (c == '|') roff += "\\:";
+  }
+  return "\\fI" + roff + "\\fP";
 }
 
 std::string option_row(const proto::Setting& row) {
   std::string text = ".TP\n" + bold(row.name);
   if (!row.form.empty()) {
-    const std::string value = bold("=") + italic(row.form);
+    const std::string value = bold("=") + value_form(row.form);
     text += row.bare.empty() ? value : "[" + value + "]";
   }
   text += "\n";

@@ -37,13 +37,19 @@ TEST_CASE("an option's entry has its form, its default and its other names") {
   flag.form = "BOOL";
   flag.bare = "true";
   flag.help = "print";
-  const std::string page = cli::man_page(kMarkers, cli::OptionTable({row, flag}));
+  proto::Setting words;
+  words.name = "mode";
+  words.group = "Connection";
+  words.form = "one|two";
+  words.help = "which";
+  const std::string page = cli::man_page(kMarkers, cli::OptionTable({row, flag, words}));
   CHECK(page.find(".SS Caching\n.TP\n"
                   "\\fBcache.entry\\fP\\fB=\\fP\\fISECONDS\\fP\n"
                   "How long.\nDefault: \\fB1\\fP.\n"
                   "Also: \\fBentry\\-timeout\\fP, \\fBentry\\fP.\n"
                   ".SS Connection\n.TP\n"
-                  "\\fBdebug\\fP[\\fB=\\fP\\fIBOOL\\fP]\nPrint.\n") != std::string::npos);
+                  "\\fBdebug\\fP[\\fB=\\fP\\fIBOOL\\fP]\nPrint.\n"
+                  ".TP\n\\fBmode\\fP\\fB=\\fP\\fIone|\\:two\\fP\nWhich.\n") != std::string::npos);
 }
 
 TEST_CASE("an option's entry says whether it may change on a mounted pool") {
