@@ -58,7 +58,8 @@ TEST_CASE("nfsopenhack=all: a file without write bits opens for writing, and has
   PoolFixture pool({"RW"}, {}, with(NfsOpenHack::kAll));
   pool.file(0, "f", "text", 0444);
   const NodeId f = pool.walk("f");
-  for (const std::uint32_t flags : {O_WRONLY, O_RDWR, O_RDWR | O_TRUNC}) {
+  for (const std::uint32_t flags :
+       std::initializer_list<std::uint32_t>{O_WRONLY, O_RDWR, O_RDWR | O_TRUNC}) {
     CHECK(open_as_owner(pool, f, flags) == 0);
     CHECK((pool.stat(0, "f").st_mode & 07777) == 0444);
   }
