@@ -9,13 +9,13 @@ namespace {
 
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
-/// With so much above the minimum, what was free a while ago decides as well as what is free now:
-/// more than any disk takes in meanwhile, and 1 GiB at least. Up to cache.statfs that is enough:
-/// how old figures may be is the user's word.
-std::uint64_t ample(std::chrono::nanoseconds age, std::chrono::nanoseconds most) noexcept {
+/// With so much above the minimum, what was free a while ago decides as well as what is free now: it
+/// is more than any disk takes in meanwhile, by whatever way (through the pool, past it, by the
+/// kernel for files that pass through). How long cache.statfs is changes nothing in that: a disk that
+/// fills up must be noticed before it is full.
+std::uint64_t ample(std::chrono::nanoseconds age) noexcept {
   constexpr std::chrono::nanoseconds kForOne = std::chrono::milliseconds(250);
-  if (age <= most) return kGiB;
-  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(age / kForOne) + 1) * kGiB;
+  return (static_cast<std::uint64_t>(age / kForOne) + 1) * kGiB;
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ bool PoolFacts::recall_space(std::size_t branch, Record& into) {
   const auto last = set_[branch].last_statfs();
   if (!last || most.count() == 0) return false;
   note_space(last->stat, into);
-  if (into.space.available < minimum_free(branch) + ample(last->age, most)) return false;
+  if (into.space.available < minimum_free(branch) + ample(last->age)) return false;
   if (last->age > most) pool_.refresher.ask(set_.shared(branch));
   return true;
 }

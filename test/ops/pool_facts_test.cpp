@@ -170,7 +170,7 @@ bool eventually(const std::function<bool()>& condition) {
 TEST_CASE("the room of a moment ago does where there is plenty, and is asked anew where not") {
   SmallPool p({"RW"});
   p.settings.statfs_valid = std::chrono::seconds(100);
-  const std::uint64_t free = 10 * kGiB;
+  const std::uint64_t free = 10'000 * kGiB;
   bend_room(p, free);
   const auto asks = [&](std::uint64_t minimum) {
     p.pool.settings.min_free = minimum;
@@ -180,8 +180,8 @@ TEST_CASE("the room of a moment ago does where there is plenty, and is asked ane
   };
   CHECK(asks(0) == 1);
   CHECK(asks(0) == 0);
-  CHECK(asks(9 * kGiB) == 0);
-  CHECK(asks(9 * kGiB + 1) == 1);
+  CHECK(asks(9'900 * kGiB) == 0);
+  CHECK(asks(9'999 * kGiB + 1) == 1);
   p.settings.statfs_valid = std::chrono::seconds(0);
   CHECK(asks(0) == 1);
   CHECK(asks(0) == 1);
@@ -201,6 +201,18 @@ TEST_CASE("too old a figure does once more where there is plenty for its age") {
   CHECK(p.faults.calls(Call::kStatfs) == 1);
   CHECK(p.pool.refresher.stop(std::chrono::seconds(20)));
   CHECK(p.faults.calls(Call::kStatfs) == 1);
+}
+
+TEST_CASE("a long cache.statfs hides no disk that fills up") {
+  SmallPool p({"RW"});
+  p.settings.min_free = 0;
+  p.settings.statfs_valid = std::chrono::seconds(1000);
+  std::uint64_t free = 3 * kGiB / 2;
+  bend_room(p, free);
+  CHECK(ask_room(p) == free);
+  std::this_thread::sleep_for(std::chrono::milliseconds(260));
+  free = 4096;
+  CHECK(ask_room(p) == 4096);
 }
 
 TEST_CASE("no request waits while a branch is asked anew, and that happens once at a time") {
