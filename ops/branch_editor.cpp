@@ -47,15 +47,13 @@ bool lies_inside(std::string_view path, std::string_view outer) {
 }
 
 BranchEditor::BranchEditor(Pool& pool, PlaceFacts places)
-    : pool_(pool), places_(std::move(places)), next_id_(0) {
-  for (const auto& branch : *pool.branches.snapshot())
-    next_id_ = std::max(next_id_, branch->id() + 1);
-}
+    : pool_(pool), places_(std::move(places)) {}
 
 std::string BranchEditor::set(std::string_view value) {
   const auto change = parse_branch_change(value);
   if (!change) return std::string(kBranchInstructions);
   const auto now = pool_.branches.snapshot();
+  for (const auto& branch : *now) next_id_ = std::max(next_id_, branch->id() + 1);
   std::string why;
   const Members next = plan(*now, *change, why);
   if (why.empty() && next.empty()) why = "would leave the pool without a branch";

@@ -46,7 +46,8 @@ class BranchEditor {
 
   Pool& pool_;
   PlaceFacts places_;
-  BranchId next_id_;
+  /// Above that of every branch that was ever in a set.
+  BranchId next_id_ = 0;
 };
 
 }  // namespace bough::ops

@@ -180,6 +180,25 @@ TEST_CASE("files of an added branch appear, those of a removed one are gone") {
   CHECK(errno_of(e.pool.fs().open(e.pool.as(gone), {})) == ESTALE);
 }
 
+TEST_CASE("a file of an added branch is used as any other") {
+  Edited e;
+  const std::string c = e.directory("c");
+  fs::create_directory(c + "/d");
+  std::ofstream(c + "/d/in-c") << "c";
+  e.pool.file(0, "d/in-a", "a");
+  CHECK(e.set("+" + c) == 0);
+  const NodeId node = e.pool.walk("d/in-c");
+  CHECK(errno_of(e.pool.fs().getattr(e.pool.as(node), {})) == 0);
+  const auto handle = e.pool.open(node, O_RDWR);
+  CHECK(e.pool.read(handle) == "c");
+  CHECK(errno_of(e.pool.write(handle, "more")) == 0);
+  CHECK(fs::file_size(c + "/d/in-c") == 4);
+  proto::UnlinkRequest unlink{e.pool.name("in-c")};
+  CHECK(errno_of(e.pool.fs().unlink(e.pool.as(e.pool.walk("d")), unlink)) == 0);
+  CHECK(fs::is_empty(c + "/d"));
+  CHECK(e.pool.read(e.pool.open(e.pool.walk("d/in-a"), O_RDONLY)) == "a");
+}
+
 TEST_CASE("a name that was free a moment ago is asked for on a branch that came since") {
   Edited e;
   const std::string c = e.directory("c");
