@@ -18,13 +18,17 @@ namespace bough::ops {
 struct Absences::State {
   struct Entry {
     std::weak_ptr<Branch> branch;
+    /// Of no other entry.
+    std::uint64_t serial = 0;
+    /// When it was looked at last, in rounds.
+    std::uint64_t round = 0;
     bool told = false;
   };
   std::mutex mutex;
   std::condition_variable work;
   std::condition_variable left;
-  /// Those that nobody looks at just now.
   std::vector<Entry> entries;
+  std::uint64_t last_serial = 0;
   std::atomic<std::size_t> count{0};
   /// Constant once `started`.
   Changed changed;
@@ -36,41 +40,60 @@ struct Absences::State {
     return std::any_of(entries.begin(), entries.end(),
                        [](const Entry& each) { return !each.told; });
   }
+  /// False: there was none; under the mutex.
+  template <class Which>
+  bool erase(Which which) {
+    const auto from = std::remove_if(entries.begin(), entries.end(), which);
+    const auto gone = static_cast<std::size_t>(entries.end() - from);
+    entries.erase(from, entries.end());
+    count.fetch_sub(gone);
+    return gone != 0;
+  }
   void serve();
-  void serve_round(std::vector<Entry>& round);
+  void serve_one(std::unique_lock<std::mutex>& lock, Entry& entry, std::uint64_t round);
   void run_thread(const std::shared_ptr<State>& self);
 };
 
-/// Leaves in `round` those that are still absent.
-void Absences::State::serve_round(std::vector<Entry>& round) {
-  for (std::size_t i = 0; i < round.size();) {
-    std::shared_ptr<Branch> branch = round[i].branch.lock();
-    // One that left the pool is missed by nobody.
-    if (branch && branch->retired()) branch.reset();
-    if (branch && !std::exchange(round[i].told, true)) changed(*branch, false);
-    if (branch && !branch->look_again()) {
-      ++i;
-      continue;
+/// Lets go of the mutex while the branch is asked.
+void Absences::State::serve_one(std::unique_lock<std::mutex>& lock, Entry& entry,
+                                std::uint64_t round) {
+  const auto branch = entry.branch.lock();
+  const std::uint64_t serial = entry.serial;
+  const bool told = std::exchange(entry.told, true);
+  entry.round = round;
+  lock.unlock();
+  bool waits = false;
+  // One that left the pool is missed by nobody.
+  if (branch && !branch->retired()) {
+    try {
+      if (!told) changed(*branch, false);
+      waits = !branch->look_again();
+    } catch (const std::bad_alloc&) {
+      waits = branch->absent();
     }
-    count.fetch_sub(1);
-    if (branch) changed(*branch, true);
-    round.erase(round.begin() + static_cast<std::ptrdiff_t>(i));
   }
+  lock.lock();
+  if (waits || !erase([serial](const Entry& each) { return each.serial == serial; })) return;
+  if (!branch || branch->retired()) return;
+  lock.unlock();
+  try {
+    changed(*branch, true);
+  } catch (const std::bad_alloc&) {
+    // It is in use all the same; only nobody was told.
+  }
+  lock.lock();
 }
 
 void Absences::State::serve() {
   ::pthread_setname_np(::pthread_self(), "boughfs-absent");
   std::unique_lock lock(mutex);
-  while (!stopping && !entries.empty()) {
-    std::vector<Entry> round = std::exchange(entries, {});
-    lock.unlock();
-    try {
-      serve_round(round);
-    } catch (const std::bad_alloc&) {
-      // Those that are left are looked at again.
-    }
-    lock.lock();
-    entries.insert(entries.end(), round.begin(), round.end());
+  for (std::uint64_t round = 1; !stopping && !entries.empty(); ++round) {
+    const auto next = [&] {
+      return std::find_if(entries.begin(), entries.end(),
+                          [round](const Entry& each) { return each.round != round; });
+    };
+    for (auto at = next(); at != entries.end() && !stopping; at = next())
+      serve_one(lock, *at, round);
     work.wait_for(lock, kPeriod, [this] { return stopping || untold(); });
   }
   running = false;
@@ -112,7 +135,7 @@ bool Absences::add(std::weak_ptr<Branch> branch) noexcept {
   const std::lock_guard lock(state.mutex);
   const std::size_t before = state.entries.size();
   try {
-    state.entries.push_back({std::move(branch), false});
+    state.entries.push_back({std::move(branch), ++state.last_serial, 0, false});
     state.run_thread(state_);
   } catch (const std::exception&) {
     state.entries.resize(before);
@@ -121,6 +144,12 @@ bool Absences::add(std::weak_ptr<Branch> branch) noexcept {
   state.count.fetch_add(1);
   state.work.notify_all();
   return true;
+}
+
+void Absences::forget(const Branch& branch) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  (void)state_->erase(
+      [&](const State::Entry& each) { return each.branch.lock().get() == &branch; });
 }
 
 void Absences::start(Changed changed) {

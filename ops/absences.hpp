@@ -60,6 +60,8 @@ class Absences {
   /// A branch has become absent. No call is made to it here. False: neither memory nor a thread is
   /// to be had, and nobody will look for its return.
   [[nodiscard]] bool add(std::weak_ptr<Branch> branch) noexcept;
+  /// The branch has left the pool. Nobody is waited for: its disk may hang.
+  void forget(const Branch& branch) noexcept;
   /// Tells of those that are absent by now, and looks for their return from now on.
   void start(Changed changed);
   /// From now on nobody looks. False: a branch has not answered in time, and the thread still uses

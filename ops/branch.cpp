@@ -150,7 +150,7 @@ Errno Branch::go(Errno error) {
   std::shared_ptr<const Fd> dropped;
   {
     const std::lock_guard lock(mutex_);
-    if (absent()) return absences_->error();
+    if (absent() || retired_) return absences_->error();
     why_absent_ = why_out_of_reach(error);
     absent_.store(true, std::memory_order_release);
     dropped.swap(root_);
@@ -185,7 +185,7 @@ bool Branch::look_again() {
   }
   auto opened = std::make_shared<const Fd>(*std::move(fd));
   const std::lock_guard lock(mutex_);
-  root_ = std::move(opened);
+  if (!retired_) root_ = std::move(opened);
   look_at_ = std::chrono::steady_clock::now() + kLookEvery;
   absent_.store(false, std::memory_order_release);
   return true;
@@ -298,9 +298,12 @@ void Branch::let_go() noexcept {
 
 void Branch::retire() noexcept {
   std::shared_ptr<const Fd> dropped;
-  const std::lock_guard lock(mutex_);
-  retired_ = true;
-  dropped.swap(root_);
+  {
+    const std::lock_guard lock(mutex_);
+    retired_ = true;
+    dropped.swap(root_);
+  }
+  if (absences_ != nullptr) absences_->forget(*this);
 }
 
 }  // namespace bough::ops

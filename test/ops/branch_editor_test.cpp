@@ -199,6 +199,27 @@ TEST_CASE("a file of an added branch is used as any other") {
   CHECK(e.pool.read(e.pool.open(e.pool.walk("d/in-a"), O_RDONLY)) == "a");
 }
 
+TEST_CASE("an absent branch that is taken out is missed by nobody from then on") {
+  Edited e({"RW", "RW"}, {},
+           [](ops::Settings& settings) { settings.branch_absent = ops::BranchAbsent::kReadonly; });
+  const auto make = [&](std::string_view name) {
+    const proto::MkdirRequest request{e.pool.name(name), 0755, 0, {}};
+    return errno_of(e.pool.fs().mkdir(e.pool.as(kRootNode), request));
+  };
+  e.pool.file(1, "f", "text");
+  fs::rename(e.b(1), e.b(1) + "-away");
+  e.pool.fs().idle();
+  CHECK_FALSE(e.shows("f"));
+  CHECK(e.pool.count("absent_branches") == 1);
+  CHECK(make("one") == EROFS);
+  CHECK(e.set("-" + e.b(1)) == 0);
+  CHECK(e.pool.count("absent_branches") == 0);
+  CHECK(make("one") == 0);
+  fs::rename(e.b(1) + "-away", e.b(1));
+  CHECK(e.set("+" + e.b(1)) == 0);
+  CHECK(e.pool.read(e.pool.open(e.pool.walk("f"), O_RDONLY)) == "text");
+}
+
 TEST_CASE("a name that was free a moment ago is asked for on a branch that came since") {
   Edited e;
   const std::string c = e.directory("c");

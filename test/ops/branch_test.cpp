@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "ops/absences.hpp"
 #include "test/ops/small_pool.hpp"
 
 using namespace bough::ops;
@@ -151,4 +152,22 @@ TEST_CASE("users' inode numbers are the same for the same file and differ from f
   CHECK(branch->user_ino(one) != branch->user_ino(mounted));
   for (std::uint64_t ino = 0; ino < 10000; ++ino)
     CHECK(branch->user_ino({branch->device(), ino, 0}) > 1);
+}
+
+TEST_CASE("a branch that left while it was absent keeps nothing of a disk that is back") {
+  Ground g;
+  Settings settings;
+  Absences absences(settings);
+  const auto branch = g.open();
+  branch->attend(absences);
+  branch->let_go();
+  const std::size_t held = open_descriptors();
+  fs::rename(g.path(), g.top.path() / "away");
+  CHECK(error_of(branch->root()) == Errno{EIO});
+  CHECK(absences.count() == 1);
+  fs::rename(g.top.path() / "away", g.path());
+  branch->retire();
+  CHECK(absences.count() == 0);
+  CHECK(branch->look_again());
+  CHECK(open_descriptors() == held);
 }
