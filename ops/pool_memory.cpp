@@ -1,14 +1,18 @@
 #include "ops/pool_memory.hpp"
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
+
+#include "ops/fd.hpp"
+#include "ops/text_of.hpp"
 
 namespace bough::ops {
 namespace {
@@ -59,13 +63,15 @@ bool write(const std::string& file, const std::string& text) {
   std::error_code failed;
   std::filesystem::create_directories(std::filesystem::path(file).parent_path(), failed);
   const std::string beside = file + ".new";
-  {
-    std::ofstream out(beside, std::ios::binary | std::ios::trunc);
-    out << text;
-    out.close();
-    if (!out) return false;
+  const Fd out(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!out) return false;
+  for (std::string_view left = text; !left.empty();) {
+    const ssize_t done = ::write(out.get(), left.data(), left.size());
+    if (done < 0 && errno != EINTR) return false;
+    if (done > 0) left.remove_prefix(static_cast<std::size_t>(done));
   }
-  return std::rename(beside.c_str(), file.c_str()) == 0;
+  // Else a crash may leave an empty file under the old name.
+  return ::fsync(out.get()) == 0 && std::rename(beside.c_str(), file.c_str()) == 0;
 }
 
 }  // namespace
@@ -109,9 +115,7 @@ std::string root_marks_text(const RootMarks& marks) {
 
 PoolMemory::PoolMemory(std::string file) : file_(std::move(file)) {
   if (file_.empty()) return;
-  std::ifstream in(file_, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  marks_ = parse_root_marks(text);
+  marks_ = parse_root_marks(text_of(file_));
 }
 
 bool PoolMemory::is_another(const std::string& path, const RootMark& now) const {

@@ -138,6 +138,16 @@ TEST_CASE("units count, shipped ones only where something wants them, masked one
   CHECK(g.missing() == Paths{g.at("a")});
 }
 
+TEST_CASE("what is no file that can be read says nothing of mounts") {
+  Ground g;
+  g.fstab({g.at("one")});
+  fs::create_directory(g.at("etc/odd.mount"));
+  CHECK(g.missing() == Paths{g.at("one")});
+  fs::remove(g.at("fstab"));
+  fs::create_directory(g.at("fstab"));
+  CHECK(g.missing().empty());
+}
+
 TEST_CASE("a pattern means directories on disks that are missing, too") {
   const std::vector<PlannedMount> missing{{"/mnt/disk2", "f", false},
                                           {"/mnt/deep/disk3", "f", false},

@@ -71,3 +71,11 @@ TEST_CASE("a pool remembers its roots from one mount to the next") {
   CHECK_FALSE(nowhere.save());
   CHECK(nowhere.save());
 }
+
+TEST_CASE("a file of roots that cannot be read stops nobody") {
+  TempDir top;
+  PoolMemory memory(top.path());
+  CHECK_FALSE(memory.is_another("/a", kExt4));
+  memory.uses("/a", kExt4, false);
+  CHECK_FALSE(memory.save());
+}
