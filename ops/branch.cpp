@@ -103,6 +103,7 @@ Result<void> Branch::adopt(int fd) {
   if (!fs) return fs.error();
   const std::lock_guard lock(mutex_);
   root_id_ = stat->id;
+  root_mark_ = root_mark(*stat, *fs);
   known_ = true;
   device_.store(stat->id.device, std::memory_order_relaxed);
   fsid_.store(fs->fsid, std::memory_order_relaxed);
@@ -196,11 +197,16 @@ Result<void> Branch::verify_root(int fd) {
   if (!stat) return stat.error();
   const auto fs = backing_.statfs(fd);
   if (!fs) return fs.error();
-  const FileId was = root_id();
-  const std::uint64_t fsid = fsid_.load(std::memory_order_relaxed);
-  const bool same_volume = fs->fsid == fsid && (fsid != 0 || stat->id.device == device());
-  if (!same_volume || stat->id.ino != was.ino || stat->id.birth_ns != was.birth_ns)
-    return Errno{ESTALE};
+  const RootMark now = root_mark(*stat, *fs);
+  RootMark was;
+  {
+    const std::lock_guard lock(mutex_);
+    was = root_mark_;
+  }
+  const bool same_volume = now.fsid == was.fsid && (was.fsid != 0 || stat->id.device == device());
+  const bool same = same_volume && now.ino == was.ino && now.birth_ns == was.birth_ns;
+  // On another device f_fsid is another one where it is the device's number.
+  if (!same && !(can_be_told_again(was) && is_same_root(was, now))) return Errno{ESTALE};
   device_.store(stat->id.device, std::memory_order_relaxed);
   return {};
 }

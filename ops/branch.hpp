@@ -11,6 +11,7 @@
 
 #include "ops/backing.hpp"
 #include "ops/node_table.hpp"
+#include "ops/pool_memory.hpp"
 #include "policy/facts.hpp"
 
 namespace bough::ops {
@@ -153,6 +154,7 @@ class Branch : public std::enable_shared_from_this<Branch> {
   std::atomic<bool> closes_quietly_{false};
   mutable std::mutex mutex_;
   FileId root_id_;
+  RootMark root_mark_;
   bool known_ = false;
   std::string why_absent_;
   std::shared_ptr<const Fd> root_;

@@ -247,6 +247,31 @@ class Absent(sandbox.LiveCase):
         self.write("shows")
         self.assertEqual(self.served.unmount(), 0)
 
+    def test_another_device(self):
+        """XFS, whose f_fsid is the number of the device, is known again on another one."""
+        sandbox.require_tools("mkfs.xfs")
+        branch = self.file_system("xfs", "away", megabytes=320)
+        place = os.path.dirname(branch)
+        Path(branch, "file").write_text("x")
+        self.top = self.path("pool")
+        self.served = self.pool([self.disks[0] + "/branch", branch], modes.Root(), ["minfreespace=1M"])
+        self.assertEqual(Path(self.top, "file").read_text(), "x")
+        before = os.stat(branch).st_dev
+        self.command(["umount", "-l", place])
+        self.eventually(lambda: self.refusal(os.stat, os.path.join(self.top, "file")) == "EIO", 10, "it is missed")
+        self.eventually(lambda: not self.command(["losetup", "-j", place + ".img"]), 10, "it is let go of")
+        # the first free device is given to others
+        Path(self.path("spare.img")).write_bytes(bytes(1 << 20))
+        spare = self.command(["losetup", "--find", "--show", self.path("spare.img")]).strip()
+        try:
+            self.command(["mount", "-o", "loop", place + ".img", place])
+            self.assertNotEqual(os.stat(branch).st_dev, before)
+            self.eventually(lambda: self.key("absent-branches") == "", 10, "it is back")
+            self.assertEqual(Path(self.top, "file").read_text(), "x")
+        finally:
+            self.command(["losetup", "-d", spare])
+        self.assertEqual(self.served.unmount(), 0)
+
     def test_nowhere_to_remember(self):
         Path(self.path("state")).write_text("in the way")
         self.start()
