@@ -1,5 +1,7 @@
 #include "ops/branch_editor.hpp"
 
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -103,6 +105,16 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
   KnownPlaces known;
   known.pool = places_.mounted_at();
   for (const auto& branch : now) known.branches.push_back(branch->path());
+  // The mount point of a missing disk may be missing too: its branch stays where a pattern means
+  // it.
+  known.expected = [&now](const std::string& pattern) {
+    std::vector<std::string> meant;
+    for (const auto& branch : now)
+      if (branch->absent() &&
+          ::fnmatch(pattern.c_str(), branch->path().c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
+        meant.push_back(branch->path());
+    return meant;
+  };
   std::string mistake;
   std::vector<BranchSpec> specs = parse_branches(change.list, mistake, known);
   if (!mistake.empty()) why = "was not changed: " + mistake;

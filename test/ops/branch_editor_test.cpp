@@ -220,6 +220,18 @@ TEST_CASE("an absent branch that is taken out is missed by nobody from then on")
   CHECK(e.pool.read(e.pool.open(e.pool.walk("f"), O_RDONLY)) == "text");
 }
 
+TEST_CASE("a pattern that means an absent branch keeps it, though its mount point is gone too") {
+  Edited e;
+  const std::string before = e.get();
+  fs::rename(e.b(1), e.pool.branch(1).parent_path() / "away");
+  e.pool.fs().idle();
+  CHECK_FALSE(e.shows("f"));
+  CHECK(e.pool.count("absent_branches") == 1);
+  CHECK(e.set(e.pool.branch(0).parent_path().string() + "/b*") == 0);
+  CHECK(e.get() == before);
+  CHECK(e.pool.count("absent_branches") == 1);
+}
+
 TEST_CASE("a name that was free a moment ago is asked for on a branch that came since") {
   Edited e;
   const std::string c = e.directory("c");
