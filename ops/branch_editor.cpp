@@ -48,8 +48,8 @@ bool lies_inside(std::string_view path, std::string_view outer) {
   return path.size() > outer.size() + 1 && path.starts_with(outer) && path[outer.size()] == '/';
 }
 
-BranchEditor::BranchEditor(Pool& pool, PlaceFacts places)
-    : pool_(pool), places_(std::move(places)) {}
+BranchEditor::BranchEditor(Pool& pool, PlaceFacts places, Came came)
+    : pool_(pool), places_(std::move(places)), came_(std::move(came)) {}
 
 std::string BranchEditor::set(std::string_view value) {
   const auto change = parse_branch_change(value);
@@ -62,6 +62,8 @@ std::string BranchEditor::set(std::string_view value) {
   if (why.empty()) why = clash(*now, next);
   if (!why.empty()) return why;
   publish(*now, next);
+  for (const Member& member : next)
+    if (!holds(*now, member.branch)) came_(*member.branch);
   return {};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,7 +25,10 @@ namespace bough::ops {
 /// there, and a moment for the kernel's queue of notifications.
 class BranchEditor {
  public:
-  BranchEditor(Pool& pool, PlaceFacts places);
+  /// A branch has come into the pool.
+  using Came = std::function<void(Branch& branch)>;
+
+  BranchEditor(Pool& pool, PlaceFacts places, Came came);
 
   /// Takes a value of the key `branches`. Empty if good, else what is wrong, as the end of a
   /// sentence that begins with the key; nothing is changed then.
@@ -46,6 +50,7 @@ class BranchEditor {
 
   Pool& pool_;
   PlaceFacts places_;
+  Came came_;
   /// Above that of every branch that was ever in a set.
   BranchId next_id_ = 0;
 };

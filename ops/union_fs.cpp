@@ -158,7 +158,7 @@ class UnionFs final : public proto::Filesystem {
               Generation{random_number() | 1}, random_, *this),
         witness_(backing, std::move(control.state_file)),
         mounted_inside_(control.mounted_inside),
-        editor_(pool_, std::move(control.places)),
+        editor_(pool_, std::move(control.places), [this](Branch& branch) { note_use(branch); }),
         control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
@@ -176,7 +176,12 @@ class UnionFs final : public proto::Filesystem {
     pool_.mountpoint = std::move(control.mountpoint);
   }
 
-  ~UnionFs() override { static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0))); }
+  ~UnionFs() override {
+    // Its thread uses what goes before the pool does.
+    while (!pool_.absences.stop(std::chrono::hours(1))) {
+    }
+    static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0)));
+  }
 
   // --- life
   void want(proto::InitWants& wants) const override {
@@ -560,6 +565,7 @@ class UnionFs final : public proto::Filesystem {
                          : "branch " + branch.path() + " is absent: " + branch.why_absent() + "; " +
                                std::string(while_absent(pool_.settings.branch_absent)));
     pool_.directories.clear();
+    pool_.free_names.forget_all();
     expire_names(pool_, mounted_inside_);
     if (!there) return;
     if (Branch* const back = pool_.branches.snapshot()->by_id(branch.id())) note_use(*back);

@@ -247,6 +247,24 @@ class Absent(sandbox.LiveCase):
         self.write("shows")
         self.assertEqual(self.served.unmount(), 0)
 
+    def test_added_is_remembered(self):
+        """A branch that came at run time is known at the next mount, as those of the first are."""
+        other = self.file_system("ext4", "other", megabytes=60)
+        Path(other, "shows").mkdir()
+        Path(other, "shows/other").write_text("x")
+        self.start()
+        self.command([self.boughfs, "ctl", self.top, "set", "branches", "+" + other])
+        self.assertEqual(Path(self.top, "shows/other").read_text(), "x")
+        self.assertEqual(self.served.unmount(), 0)
+        self.command(["umount", os.path.dirname(other)])
+        os.makedirs(other + "/shows")
+        os.rmdir(self.top)
+        self.served = self.pool([self.path("disk*/branch"), other], modes.Root())
+        self.assertIn("it is not the directory that the pool used", self.key("absent-branches"))
+        self.assertEqual(self.refusal(self.write, "shows"), "EIO")
+        self.assertEqual(os.listdir(other + "/shows"), [])
+        self.assertEqual(self.served.unmount(), 0)
+
     def test_another_device(self):
         """XFS, whose f_fsid is the number of the device, is known again on another one."""
         sandbox.require_tools("mkfs.xfs")
