@@ -44,21 +44,6 @@ bool is_octal(std::string_view digits) {
   return digits.size() == 3 && digits.find_first_not_of("01234567") == std::string_view::npos;
 }
 
-/// fstab and mountinfo write a blank as \040.
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::string_view digits = text.substr(std::min(i + 1, text.size()), 3);
-    if (text[i] == '\\' && is_octal(digits)) {
-      plain += static_cast<char>((digits[0] - '0') * 64 + (digits[1] - '0') * 8 + digits[2] - '0');
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
-}
-
 /// Whether a list with commas has `word`.
 bool has_word(std::string_view list, std::string_view word) {
   while (!list.empty()) {
@@ -130,12 +115,26 @@ std::size_t end_of(std::string_view path, std::size_t count) {
 
 }  // namespace
 
+std::string unescape_octal(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view digits = text.substr(std::min(i + 1, text.size()), 3);
+    if (text[i] == '\\' && is_octal(digits)) {
+      plain += static_cast<char>((digits[0] - '0') * 64 + (digits[1] - '0') * 8 + digits[2] - '0');
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
 std::vector<PlannedMount> mount_points_of_fstab(std::string_view text) {
   std::vector<PlannedMount> found;
   each_line(text, [&](std::string_view line) {
     const auto words = words_of(line);
     if (words.size() < 3 || words[0].front() == '#' || words[2] == "swap") return;
-    std::string path = without_slashes(unescape(words[1]));
+    std::string path = without_slashes(unescape_octal(words[1]));
     if (path.front() != '/') return;
     const bool on_demand = words.size() > 3 && has_word(words[3], "noauto");
     found.push_back({std::move(path), {}, on_demand});
@@ -166,7 +165,7 @@ std::vector<std::string> mounted_places(std::string_view mountinfo) {
     const auto words = words_of(line);
     const auto dash = std::find(words.begin(), words.end(), "-");
     if (words.size() <= kPlace || words.end() - dash < 2 || *(dash + 1) == "autofs") return;
-    found.push_back(unescape(words[kPlace]));
+    found.push_back(unescape_octal(words[kPlace]));
   });
   return found;
 }

@@ -25,6 +25,9 @@ struct PlannedMount {
   bool on_demand = false;
 };
 
+/// A field of fstab(5) or mountinfo as it is meant: both write a blank as \040.
+[[nodiscard]] std::string unescape_octal(std::string_view field);
+
 /// The mount points in the text of an fstab(5), without swap and what has none; escapes undone,
 /// without trailing slashes. `file` is left empty.
 [[nodiscard]] std::vector<PlannedMount> mount_points_of_fstab(std::string_view text);

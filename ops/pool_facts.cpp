@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/locate.hpp"
+#include "ops/minimum_free.hpp"
 
 namespace bough::ops {
 namespace {
@@ -137,9 +138,7 @@ std::uint64_t PoolFacts::minimum_free(std::size_t branch) {
   if (const auto& own = set_.min_free(branch)) return *own;
   if (const std::uint64_t common = pool_.settings.min_free; common != kMinFreeBySize) return common;
   if (!space(branch)) return 0;
-  constexpr std::uint64_t kMost = std::uint64_t{4} << 30U;
-  constexpr std::uint64_t kShare = 20;
-  return std::min(kMost, record(branch).total / kShare);
+  return minimum_by_size(record(branch).total);
 }
 
 Result<void> PoolFacts::reach_now(std::size_t branch) {
