@@ -25,13 +25,6 @@ std::vector<proto::Setting> compose(Configuration& config) {
   return all;
 }
 
-/// Who starts a machine is not there to mend its fstab; who types a command is.
-OptionTable::Unknown unknown_words(const CommandLine& line) {
-  if (line.sloppy) return OptionTable::Unknown::kIgnore;
-  return line.as_mount_helper || line.as_mergerfs ? OptionTable::Unknown::kWarn
-                                                  : OptionTable::Unknown::kRefuse;
-}
-
 bool names_mountpoint(const OptionWord& word) {
   const std::string key = canonical_key(word.key);
   return key == "mountpoint" || key == "mount";
@@ -72,6 +65,12 @@ void take_in_order(Configuration& config, const CommandLine& line) {
 }
 
 }  // namespace
+
+OptionTable::Unknown unknown_words(const CommandLine& line) {
+  if (line.sloppy) return OptionTable::Unknown::kIgnore;
+  return line.as_mount_helper || line.as_mergerfs ? OptionTable::Unknown::kWarn
+                                                  : OptionTable::Unknown::kRefuse;
+}
 
 Configuration::Configuration() : table(compose(*this)) {}
 

@@ -31,6 +31,10 @@ class Configuration {
   OptionTable table;
 };
 
+/// What becomes of an unknown option: who starts a machine is not there to mend its fstab; who
+/// types a command is.
+[[nodiscard]] OptionTable::Unknown unknown_words(const CommandLine& line);
+
 /// Takes options, then operands: the last is the mount point unless mountpoint= named one, the
 /// others are added to the branches. Fills in what is left open (fsname, allow_other for root).
 /// Throws StartError.

@@ -21,6 +21,8 @@ enum class ExitStatus : int {
   kServing = 4,
   /// fsck: copies differ, and were left so.
   kDiffer = 5,
+  /// check: the pool would be mounted, and something is wrong with it.
+  kWarnings = 6,
   /// The mount failed.
   kMount = 32,
 };

@@ -16,6 +16,7 @@ constexpr std::string_view kUsage =
     "       boughfs SOURCE TARGET -o OPTIONS        (as mount(8) and fstab call it)\n"
     "       boughfs status MOUNT [--json]\n"
     "       boughfs explain FUNCTION PATH [--json]  which branch, and why not another\n"
+    "       boughfs check --fstab [FILE] [MOUNT]    what would be mounted; check --help\n"
     "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
     "       boughfs fsck PATH [--fix none|manual|newest|largest] [--check-size] [--copy-file]\n"
     "       boughfs collect-info\n"
@@ -40,6 +41,8 @@ constexpr std::string_view kUsage =
     "  ctl MOUNT get KEY [--json]      one of them\n"
     "  ctl MOUNT set KEY [VALUE]       change one at once\n"
     "  ctl MOUNT info [--json]         its branches, policies and caching\n"
+    "  check …                         what would be mounted, and what is wrong with it; check "
+    "--help\n"
     "  fsck PATH [--fix HOW]           find copies that differ; fsck --help\n"
     "  collect-info                    what a report of a fault needs to say\n";
 
@@ -59,6 +62,7 @@ constexpr std::string_view kStatus =
     "   3  status, ctl, fsck: the path is in no boughfs pool\n"
     "   4  with -f: the connection ended by an error or was aborted\n"
     "   5  fsck: copies differ, and were left so\n"
+    "   6  check: the pool would be mounted, with warnings; 1: it would not be mounted\n"
     "  32  the mount failed; nothing is mounted\n";
 
 /// Appends `text` from column kColumn on, broken between words.

@@ -6,6 +6,7 @@
 
 #include "cli/command_line.hpp"
 #include "cli/mount_command.hpp"
+#include "cli/subcommands/check.hpp"
 #include "cli/subcommands/collect_info.hpp"
 #include "cli/subcommands/ctl.hpp"
 #include "cli/subcommands/explain.hpp"
@@ -24,11 +25,9 @@ struct Subcommand {
   ExitStatus (*run)(int argc, char* const argv[]);
 };
 
-constexpr Subcommand kSubcommands[] = {{"status", status_command},
-                                       {"ctl", ctl_command},
-                                       {"explain", explain_command},
-                                       {"fsck", fsck_command},
-                                       {"collect-info", collect_info_command}};
+constexpr Subcommand kSubcommands[] = {
+    {"status", status_command}, {"ctl", ctl_command},   {"explain", explain_command},
+    {"check", check_command},   {"fsck", fsck_command}, {"collect-info", collect_info_command}};
 
 /// By which mergerfs' scripts call the same.
 constexpr Subcommand kPrograms[] = {{"fsck.mergerfs", fsck_command},

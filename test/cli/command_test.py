@@ -595,6 +595,97 @@ class Mounted(Case):
             self.assertEqual(done.returncode, status)
             self.assertIn(part, done.stderr)
 
+    def check(self, *words, good=0, **more):
+        done = self.run_boughfs("check", *words, "--json", **more)
+        self.assertEqual((done.returncode, done.stderr), (good, ""), done.stdout)
+        self.assertEqual(self.run_boughfs("check", *words, **more).returncode, good)
+        self.assertIsNone(self.mounted())
+        return json.loads(done.stdout)["pools"]
+
+    def texts(self, pool, level):
+        return "\n".join(each["text"] for each in pool["findings"] if each["level"] == level)
+
+    def on_disks_of_their_own(self):
+        for branch in (self.a, self.b):
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", branch], check=True)
+
+    def test_check(self):
+        self.on_disks_of_their_own()
+        line = f"{self.a}:{self.b}=NC,2M {self.pool} boughfs nofail,attr_timeout=5 0 0"
+        pool, = self.check(line)
+        self.assertEqual(pool["options"], {"cache.attr": "5"})
+        self.assertEqual([(each["path"], each["mode"], each["type"], each["total_bytes"], each["least_bytes"])
+                          for each in pool["branches"]],
+                         [(str(self.a), "RW", "tmpfs", 1 << 20, (1 << 20) // 20),
+                          (str(self.b), "NC", "tmpfs", 1 << 20, 2 << 20)])
+        self.assertEqual((pool["would_be_mounted"], pool["mount_point"]), (True, str(self.pool)))
+        self.assertIn("attr_timeout is another name of cache.attr", self.texts(pool, "note"))
+        by_words, = self.check("-o", "attr_timeout=5", f"{self.a}:{self.b}=NC,2M", self.pool)
+        self.assertEqual([by_words[key] for key in ("options", "branches")], [pool["options"], pool["branches"]])
+        # What check says would be mounted is.
+        self.check_mounts("-o", "attr_timeout=5", f"{self.a}:{self.b}=NC,2M", self.pool)
+        fstab = self.top / "fstab"
+        fstab.write_text(f"none /x tmpfs defaults 0 0\n{line}\n", encoding="utf-8")
+        done = self.run_boughfs("check", "--fstab", fstab)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn(f"a pool is mounted at {self.pool} now", done.stdout)
+        # The same place, otherwise spelt, where the pool hangs, and then is dead.
+        server = next(iter(servers() - self.before))
+        os.kill(server, signal.SIGSTOP)
+        self.assertEqual(self.run_boughfs("check", "--fstab", fstab).stdout, done.stdout)
+        os.kill(server, signal.SIGCONT)
+        done = self.run_boughfs("check", self.a, "pool/", cwd=self.top)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"a pool is mounted at {self.pool} already", done.stdout)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: servers() <= self.before, "the server has ended")
+        done = self.run_boughfs("check", self.a, self.pool)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("a dead pool", done.stdout)
+
+    def test_check_warns(self):
+        self.on_disks_of_their_own()
+        subprocess.run(["mount", "-o", "remount,ro", self.b], check=True)
+        (self.a / "in").mkdir()
+        (self.top / "c").mkdir()
+        (self.top / "c" / ".boughfs.branch_mounts_here").touch()
+        branches = f"{self.a}=RW,4M:{self.b}:{self.a}/in:{self.top}/c"
+        fstab = self.top / "fstab"
+        fstab.write_text(f"{branches} {self.pool} fuse.mergerfs minfrespace=1,max_write=3\n", encoding="utf-8")
+        pool, = self.check("--fstab", fstab, self.pool, good=6)
+        self.assertEqual(pool["place"], f"{fstab}:1")
+        warned = self.texts(pool, "warning")
+        for part in ("did you mean 'minfreespace'", "max_write=3: means nothing here",
+                     f"{self.a} is too full", f"{self.b} is RW, but its file system is mounted read-only",
+                     f"{self.a}/in lies inside {self.a}", f"{self.top}/c is absent"):
+            self.assertIn(part, warned)
+        self.assertIn("ABSENT", self.run_boughfs("check", "--fstab", fstab).stdout)
+        pool, = self.check("/", self.pool, good=1)
+        self.assertIn("/ lies on the file system of /", self.texts(pool, "warning"))
+
+    def test_check_tells_all_that_is_refused(self):
+        config = self.top / "config"
+        config.write_text("cache.files=off\nthreads=many\n", encoding="utf-8")
+        pool, = self.check("--config", config, "-o", "fo=1,minfreespace=lots",
+                           f"{self.a}:{self.top}/gone:{self.b}=RX", self.a / "no", good=1)
+        refused = self.texts(pool, "refused")
+        for part in (f"{config}:2: threads=many", "no option 'fo'", "minfreespace wants a size",
+                     f"{self.top}/gone does not exist", 'the mode "RX"', f"{self.a}/no does not exist"):
+            self.assertIn(part, refused)
+        self.assertIs(pool["would_be_mounted"], False)
+        pool, = self.check("--config", config, good=1)
+        self.assertNotIn("mount point", self.texts(pool, "refused"))
+        config.write_text("cache.files=off\n", encoding="utf-8")
+        pool, = self.check("--config", config)
+        self.assertEqual(pool["options"], {"cache.files": "off", "config": str(config)})
+        pool, = self.check("-o", "branch-absent=refuse", self.a, good=1)
+        self.assertIn("branches and a mount point are wanted", self.texts(pool, "refused"))
+        for part, words in (("say what to check", ()), ("no line of fstab", ("/a /b ext4",)),
+                            ("cannot be read", ("--fstab", self.top / "none")), ("wants a FILE", ("--config",)),
+                            ("has no line of a pool", ("--fstab", config)), ("no flag -x", ("-x",))):
+            self.check_refused(1, [part], "check", *words)
+        self.assertIn("usage: boughfs check", self.run_boughfs("check", "--help").stdout)
+
     def test_status_elsewhere(self):
         self.check_refused(3, [self.a, "no boughfs pool"], "status", self.a)
         self.check_refused(3, ["/gone"], "status", self.top / "gone")

@@ -19,10 +19,12 @@ TEST_CASE("--help names every generic word, exit status and subcommand") {
   for (const std::string_view label : cli::label_words()) {
     CHECK(help.find(" " + std::string(label) + "=LABEL") != std::string::npos);
   }
-  for (const char* status : {"\n   0 ", "\n   1 ", "\n   2 ", "\n   3 ", "\n   4 ", "\n  32 "}) {
+  for (const char* status :
+       {"\n   0 ", "\n   1 ", "\n   2 ", "\n   3 ", "\n   4 ", "\n   6 ", "\n  32 "}) {
     CHECK(help.find(status) != std::string::npos);
   }
   CHECK(help.find("status MOUNT [--json]") != std::string::npos);
+  CHECK(help.find("\n  check ") != std::string::npos);
 }
 
 TEST_CASE("--help keeps each group of rows under one heading, and fits a terminal") {
