@@ -52,7 +52,9 @@ constexpr std::chrono::seconds kLookEvery{1};
 }  // namespace
 
 std::string why_out_of_reach(Errno error) {
-  if (error == Errno{ESTALE}) return "another directory or file system is in its place";
+  if (error == Errno{ESTALE})
+    return "another directory or file system is in its place; if it is to be used, make a file "
+           ".boughfs.branch in it";
   return std::string("its directory cannot be reached (") + std::strerror(error.value()) + ")";
 }
 

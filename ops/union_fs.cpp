@@ -165,7 +165,10 @@ class UnionFs final : public proto::Filesystem {
                  control.complain) {
     pool_.complain = std::move(control.complain);
     pool_.absences.examine_by(
-        [this](const std::string& path, int root) { return witness_.why_not(path, root); },
+        [this](const std::string& path, int root) {
+          std::string why = same_as_another(path, root);
+          return why.empty() ? witness_.why_not(path, root) : why;
+        },
         [this](int root) { return witness_.vouched(root); });
     pool_.branches.replace(
         open_branches(backing, settings.branches, pool_.absences, settings.branch_absent));
@@ -569,6 +572,19 @@ class UnionFs final : public proto::Filesystem {
     expire_names(pool_, mounted_inside_);
     if (!there) return;
     if (Branch* const back = pool_.branches.snapshot()->by_id(branch.id())) note_use(*back);
+  }
+
+  /// Else each of its names would have two copies that are one file.
+  [[nodiscard]] std::string same_as_another(const std::string& path, int root) const {
+    const auto found = pool_.backing.stat(root);
+    if (!found) return {};
+    for (const auto& other : *pool_.branches.snapshot()) {
+      const FileId id = other->root_id();
+      if (!other->absent() && other->path() != path && other->device() == found->id.device &&
+          id.ino == found->id.ino && id.birth_ns == found->id.birth_ns)
+        return "it is the same directory as branch " + other->path();
+    }
+    return {};
   }
 
   void note_use(Branch& branch) {

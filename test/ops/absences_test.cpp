@@ -1,6 +1,7 @@
 #include "ops/absences.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/mount.h>
 
 #include <filesystem>
 #include <thread>
@@ -251,6 +252,18 @@ TEST_CASE("absent at start: a marked directory waits for its disk, or refuses th
     pool.file(1, "late", "x");
     CHECK(eventually([&] { return pool.count("absent_branches") == 0; }));
     CHECK(pool.read(pool.open(pool.walk("late"), O_RDONLY)) == "x");
+  }
+  SUBCASE("a disk that is in the pool already is no other branch") {
+    PoolFixture pool({"RW", "RW"}, {}, mark);
+    pool.file(0, "f", "x");
+    const std::string place = pool.branch(1);
+    if (::mount(pool.branch(0).c_str(), place.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+      MESSAGE("not allowed to mount");
+      return;
+    }
+    std::this_thread::sleep_for(ops::Absences::kPeriod * 2);
+    CHECK(pool.count("absent_branches") == 1);
+    ::umount2(place.c_str(), MNT_DETACH);
   }
   SUBCASE("refuses") {
     const auto refuse = [&](ops::Settings& settings) {
