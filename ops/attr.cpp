@@ -8,7 +8,6 @@
 #include "ops/attributes.hpp"
 #include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
-#include "ops/link_cow.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
 
@@ -252,8 +251,6 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   if (request.handle) return setattr_by_handle(pool, context, request);
   if (!changes_something(request)) return getattr(pool, context, {});
 
-  if (request.size)
-    if (const auto alone = break_link(pool, context, context.node); !alone) return alone.error();
   const auto no_new_copies = hold_copies(pool, context.node);
   std::array<Subject, Parts::kMost> subjects;
   const Parts parts(pool.settings.action, request);

@@ -84,11 +84,14 @@ std::chrono::nanoseconds negative_validity(const Pool& pool) noexcept {
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                      const Branch& branch, const FileStat& stat) {
   // OPEN tells a node, not the name that it is opened by: what breaks links must know the name.
-  const bool apart = stat.nlink > 1 && stat.is_regular() && pool.settings.links.cow;
+  // But who writes shares the node, since the kernel has one size and one page cache for each.
+  const bool cow = stat.nlink > 1 && stat.is_regular() && pool.settings.links.cow;
+  const NodeId writer = cow ? pool.handles.writer_of(stat.id) : proto::kNoNode;
+  const bool apart = cow && writer == proto::kNoNode;
   const auto counted = stat.is_directory()
                            ? pool.nodes.count_directory(parent, name)
                            : pool.nodes.count_file(parent, name, Location{branch.id(), stat.id},
-                                                   branch.user_ino(stat.id), apart);
+                                                   branch.user_ino(stat.id), apart, writer);
   if (!counted) return Errno{ESTALE};
   pool.free_names.found(parent, name);
   proto::EntryReply reply;

@@ -1,5 +1,7 @@
 #include "ops/handle_table.hpp"
 
+#include <fcntl.h>
+
 #include <utility>
 
 namespace bough::ops {
@@ -128,6 +130,18 @@ HandleRef<FileHandle> HandleTable::any_file_of(NodeId node) {
     }
   }
   return {};
+}
+
+NodeId HandleTable::writer_of(const FileId& file) {
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const std::lock_guard lock(shards_[i].mutex);
+    for (const Shard::Slot& slot : shards_[i].slots) {
+      if (slot.handle == nullptr || slot.handle->directory) continue;
+      const auto& handle = static_cast<const FileHandle&>(*slot.handle);
+      if ((handle.flags & O_ACCMODE) != O_RDONLY && handle.file == file) return handle.node;
+    }
+  }
+  return proto::kNoNode;
 }
 
 std::set<BranchId> HandleTable::branches_of_files() {

@@ -37,11 +37,12 @@ struct Handle {
 
 struct FileHandle final : Handle {
   FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags,
-             Passthrough::Share of_node = {})
+             Passthrough::Share of_node = {}, const FileId& opened = {})
       : Handle(node_id, false),
         share(std::move(of_node)),
         fd(std::move(descriptor)),
         branch(on),
+        file(opened),
         flags(open_flags) {}
   ~FileHandle() override;
 
@@ -50,6 +51,7 @@ struct FileHandle final : Handle {
 
   const Fd fd;
   const BranchId branch;
+  const FileId file;
   /// open(2)'s flags as the caller gave them.
   const std::uint32_t flags;
   /// The same file for the other kind of I/O: without O_DIRECT if `fd` has it, else with it. Made
@@ -130,6 +132,9 @@ class HandleTable {
   /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case
   /// only.
   [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
+  /// The node through which the file is open for writing; kNoNode: it is not. Looks at every
+  /// handle.
+  [[nodiscard]] NodeId writer_of(const FileId& file);
   /// Of every open file.
   [[nodiscard]] std::set<BranchId> branches_of_files();
   /// Takes it out; what it held goes when the last reference does. Empty: was not there.

@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <mutex>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "ops/copy_metadata.hpp"
@@ -17,19 +18,16 @@ namespace {
 
 constexpr std::uint32_t kExchange = 2;
 
-std::shared_mutex& lock_of(Pool& pool, NodeId node) noexcept {
-  return pool.link_breaks[node.value % pool.link_breaks.size()];
-}
-
-bool is_open_for_writing(Pool& pool, const FileId& file) {
-  bool found = false;
-  pool.handles.each_file([&](const FileHandle& handle) {
-    NodeView view;
-    found = found || ((handle.flags & O_ACCMODE) != O_RDONLY &&
-                      pool.nodes.view(handle.node, view) && view.location.file == file);
-  });
-  return found;
-}
+/// What is needed to copy a file beside its name and to give it that name, wherever the directory
+/// is moved meanwhile.
+struct Break {
+  std::shared_ptr<const BranchSet> set;
+  Branch* branch = nullptr;
+  DirRef directory;
+  Fd source;
+  NodeView view;
+  FileId file;
+};
 
 Result<Fd> open_source(Pool& pool, int path_fd) {
   return open_with_relief(pool, [&] {
@@ -76,51 +74,72 @@ Result<void> take_place(Pool& pool, int directory, const char* hidden, const cha
   return backing.rename_at(directory, hidden, directory, name, 0);
 }
 
-}  // namespace
-
-std::shared_lock<std::shared_mutex> keep_file(Pool& pool, NodeId node) {
-  if (!pool.settings.links.cow) return {};
-  return std::shared_lock(lock_of(pool, node));
-}
-
-Result<void> break_link(Pool& pool, const proto::Context& context, NodeId node) {
-  if (!pool.settings.links.cow) return {};
-  const std::lock_guard alone(lock_of(pool, node));
+/// Nothing: the node's file may be written as it is.
+Result<std::optional<Break>> plan_break(Pool& pool, NodeId node) {
+  const Gate::Passage passage(pool.gate);
   const auto file = reach(pool, node);
   // No name leads to it: an open fails as well, and what a handle may still do harms no name.
-  if (!file && file.error() == Errno{ESTALE}) return {};
+  if (!file && file.error() == Errno{ESTALE}) return std::optional<Break>();
   if (!file) return file.error();
-  if (!file->stat.is_regular() || file->stat.nlink < 2 || !writable(pool, file->branch)) return {};
-  NodeView view;
-  if (!pool.nodes.view(node, view)) return Errno{ESTALE};
-  if (!view.named || is_open_for_writing(pool, file->stat.id)) return {};
-  // Looked up before the option was set. Looked up again each name gets its own node.
-  if (view.names > 1) return Errno{ESTALE};
+  if (!file->stat.is_regular() || file->stat.nlink < 2 || !writable(pool, file->branch))
+    return std::optional<Break>();
+  Break plan;
+  if (!pool.nodes.view(node, plan.view)) return Errno{ESTALE};
+  if (!plan.view.named) return std::optional<Break>();
+  const NodeId writer = pool.handles.writer_of(file->stat.id);
+  if (writer == node) return std::optional<Break>();
+  // Looked up before the option was set, or before somebody wrote. Looked up again each name gets
+  // its own node, or the writer's.
+  if (writer != proto::kNoNode || plan.view.names > 1) return Errno{ESTALE};
   if ((file->stat.attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0)
     return Errno{EPERM};
 
-  const auto set = pool.branches.snapshot();
-  Branch* const branch = set->by_id(file->branch);
-  if (branch == nullptr) return Errno{ESTALE};
-  const auto directory = open_directory(pool, *branch, view.path.view());
+  plan.set = pool.branches.snapshot();
+  plan.branch = plan.set->by_id(file->branch);
+  plan.file = file->stat.id;
+  if (plan.branch == nullptr) return Errno{ESTALE};
+  auto directory = open_directory(pool, *plan.branch, plan.view.path.view());
   if (!directory) return directory.error();
-  const auto source = open_source(pool, file->fd());
+  plan.directory = *std::move(directory);
+  auto source = open_source(pool, file->fd());
   if (!source) return source.error();
+  plan.source = *std::move(source);
+  return std::optional<Break>(std::move(plan));
+}
+
+Result<void> break_link(Pool& pool, const proto::Context& context, NodeId node) {
+  const NodeLocks::Alone alone(pool.link_breaks, node);
+  const auto planned = plan_break(pool, node);
+  if (!planned) return planned.error();
+  if (!*planned) return {};
+  const Break& plan = **planned;
+  const int directory = plan.directory.fd();
   HiddenName hidden{};
   const auto copied =
-      copy_beside(pool, source->get(), directory->fd(), hidden, Payer{context.uid, context.gid});
+      copy_beside(pool, plan.source.get(), directory, hidden, Payer{context.uid, context.gid});
   if (!copied) return copied.error();
-  UndoName undo(pool.backing, directory->fd(), hidden.data(), false);
+  UndoName undo(pool.backing, directory, hidden.data(), false);
   if (const auto taken =
-          take_place(pool, directory->fd(), hidden.data(), view.name_c_str(), file->stat.id, undo);
+          take_place(pool, directory, hidden.data(), plan.view.name_c_str(), plan.file, undo);
       !taken)
     return taken;
-  note_branch(context, *branch);
-  if (view.holds > 0) return Errno{ESTALE};
-  pool.nodes.replace(node, Location{branch->id(), copied->id}, branch->user_ino(copied->id));
+  note_branch(context, *plan.branch);
+  if (plan.view.holds > 0) return Errno{ESTALE};
+  pool.nodes.replace(node, Location{plan.branch->id(), copied->id},
+                     plan.branch->user_ino(copied->id));
   // Number and link count are others now.
   (void)pool.port->notify(proto::InvalidateInode{node});
   return {};
+}
+
+}  // namespace
+
+Result<NodeLocks::Shared> own_file(Pool& pool, const proto::Context& context, NodeId node,
+                                   bool changes) {
+  if (!pool.settings.links.cow) return NodeLocks::Shared();
+  if (changes)
+    if (const auto alone = break_link(pool, context, node); !alone) return alone.error();
+  return NodeLocks::Shared(pool.link_breaks, node);
 }
 
 }  // namespace bough::ops

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <shared_mutex>
-
 #include "ops/pool.hpp"
 #include "proto/filesystem.hpp"
 
@@ -16,7 +14,7 @@
 /// | of the node, for reading           | they keep the file, as after any save that renames; the |
 /// |                                    | name gets a new node (ESTALE: the kernel looks it up)   |
 /// | of the file, for writing           | nothing: who writes already goes on writing to the same |
-/// |                                    | file as who comes now                                   |
+/// |                                    | file as who comes now, and by the same node             |
 ///
 /// What fails, fails the open: written through, the other names' content would be lost, which is
 /// what the option is there to keep. Nothing is lost at any moment: the copy is on the disk before
@@ -24,12 +22,11 @@
 /// crash a file ".boughfs-NUMBER" may lie beside the name.
 namespace bough::ops {
 
-/// Before a write to the node's file, without any of the node's locks. ESTALE: the kernel is to
-/// look the name up once more.
-[[nodiscard]] Result<void> break_link(Pool& pool, const proto::Context& context, NodeId node);
-
-/// For an open, from before it looks at the file until its handle counts: the node does not become
-/// another file meanwhile.
-[[nodiscard]] std::shared_lock<std::shared_mutex> keep_file(Pool& pool, NodeId node);
+/// Before an open, or a truncation by path, and outside the gate, which a long copy must not hold.
+/// `changes`: the file is to be written. The node does not become another file while what is
+/// returned is kept: until an open's handle counts. ESTALE: the kernel is to look the name up once
+/// more.
+[[nodiscard]] Result<NodeLocks::Shared> own_file(Pool& pool, const proto::Context& context,
+                                                 NodeId node, bool changes);
 
 }  // namespace bough::ops

@@ -400,7 +400,7 @@ Generation NodeTable::generation(NodeId node) const noexcept {
 
 std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::string_view name,
                                                         const Location& where, std::uint64_t ino,
-                                                        bool apart) {
+                                                        bool apart, NodeId chosen) {
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
@@ -411,7 +411,9 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   const Slot last = edge != 0 ? state->edges[edge].node : 0;
   // One file can have several nodes, made apart: the one that it has here is the first choice.
   const bool same = last != 0 && state->nodes[last].is_file(where.file);
-  Slot slot = same && (!apart || state->nodes[last].names == 1) ? last : 0;
+  Slot slot = state->find(chosen);
+  if (slot != 0 && !state->nodes[slot].is_file(where.file)) slot = 0;
+  if (slot == 0 && same && (!apart || state->nodes[last].names == 1)) slot = last;
   if (slot == 0 && !apart) slot = state->find_file(where.file);
   if (slot == 0) {
     slot = state->add_file(where, ino);

@@ -87,10 +87,12 @@ class NodeTable {
   /// `name` in `parent` leads to the file at `where`. Makes the node or the edge where there is
   /// none; an edge that led to another node is turned. Nothing: `parent` is not a known directory,
   /// or the name is empty or longer than 255 bytes. Throws std::bad_alloc, nothing changed.
-  /// `apart`: the name is to have a node that no other name leads to.
+  /// `apart`: the name is to have a node that no other name leads to. `chosen`: it is to have this
+  /// one, if that is a node of the file.
   [[nodiscard]] std::optional<Counted> count_file(NodeId parent, std::string_view name,
                                                   const Location& where, std::uint64_t ino,
-                                                  bool apart = false);
+                                                  bool apart = false,
+                                                  NodeId chosen = proto::kNoNode);
   /// `name` in `parent` is a directory.
   [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.

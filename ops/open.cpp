@@ -10,7 +10,6 @@
 #include "ops/credentials.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/lent_write.hpp"
-#include "ops/link_cow.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
 #include "ops/operations.hpp"
@@ -119,9 +118,6 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
     return Errno{EROFS};
   const int flags = branch_open_flags(request.flags, pool.settings.files.writeback);
   const bool changes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
-  if (changes)
-    if (const auto alone = break_link(pool, context, context.node); !alone) return alone.error();
-  const auto same_file = keep_file(pool, context.node);
   if ((flags & O_TRUNC) == 0) {
     auto file = open_by_name(pool, context.node, flags);
     if (file && file->stat.is_regular()) {
@@ -179,7 +175,8 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   reply.flags = open_mode(facts);
   reply.backing_id = share->backing_id();
   const proto::HandleId handle = pool.handles.add(
-      std::make_unique<FileHandle>(node, std::move(fd), on, flags, *std::move(share)), lane_of(on));
+      std::make_unique<FileHandle>(node, std::move(fd), on, flags, *std::move(share), stat.id),
+      lane_of(on));
   reply.claim = proto::HandleClaim(pool.owner, handle);
   return reply;
 }

@@ -1,12 +1,10 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 
 #include "ops/absences.hpp"
@@ -17,6 +15,7 @@
 #include "ops/free_names.hpp"
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
+#include "ops/node_locks.hpp"
 #include "ops/node_table.hpp"
 #include "ops/passthrough.hpp"
 #include "ops/refresher.hpp"
@@ -57,9 +56,9 @@ struct Pool {
   /// Between cloning a directory as it is and changing the attributes of all its copies: a change
   /// must not miss a copy that is just being made. Held across those branch calls, inside the gate.
   std::mutex directory_copies;
-  /// With link-cow, by node: shared while a file is opened, alone while its link is broken. Held
-  /// across those branch calls, inside the gate.
-  std::array<std::shared_mutex, 16> link_breaks;
+  /// With link-cow: shared while a file is opened, alone while its link is broken. Held across
+  /// those branch calls, outside the gate.
+  NodeLocks link_breaks;
   /// Called from any thread.
   policy::Random& random;
   /// Takes back claims that the kernel never got: UnionFs.

@@ -1,5 +1,6 @@
 #include "ops/union_fs.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@
 #include "ops/control_keys.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
+#include "ops/link_cow.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
 #include "ops/virtual_xattr.hpp"
@@ -416,6 +418,10 @@ class UnionFs final : public proto::Filesystem {
   Result<proto::AttrReply> setattr(const Context& context,
                                    const proto::SetattrRequest& request) override {
     if (is_control_node(context.node)) return Errno{EPERM};
+    if (!request.size || request.handle)
+      return by_path([&] { return ops::setattr(pool_, context, request); });
+    const auto same_file = own_file(pool_, context, context.node, true);
+    if (!same_file) return same_file.error();
     return by_path([&] { return ops::setattr(pool_, context, request); });
   }
   Result<void> access(const Context& context, const proto::AccessRequest& request) override {
@@ -470,6 +476,9 @@ class UnionFs final : public proto::Filesystem {
   Result<proto::OpenReply> open(const Context& context,
                                 const proto::OpenRequest& request) override {
     if (is_control_node(context.node)) return Errno{EPERM};
+    const bool changes = (request.flags & O_ACCMODE) != O_RDONLY || (request.flags & O_TRUNC) != 0;
+    const auto same_file = own_file(pool_, context, context.node, changes);
+    if (!same_file) return same_file.error();
     return by_path([&] { return ops::open(pool_, context, request); });
   }
   Result<proto::CreateReply> create(const Context& context,

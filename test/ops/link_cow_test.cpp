@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "test/ops/second_thread.hpp"
 #include "test/support/branch_tree.hpp"
 #include "test/support/pool_fixture.hpp"
 
@@ -137,6 +138,72 @@ TEST_CASE("link-cow: who writes already and who comes now write to one file") {
   const auto third = pool.open(pool.walk("b"), O_WRONLY);
   CHECK(pool.write(third, "T", 2).has_value());
   CHECK(pool.text(0, "a") == "FSTt");
+}
+
+TEST_CASE("link-cow: all names of what is open for writing are one node, until it is closed") {
+  PoolFixture pool({"RW"}, {}, with_cow);
+  pool.file(0, "a", "text");
+  const NodeId a = pool.walk("a");
+  const auto writer = pool.open(a, O_WRONLY);
+  auto linked = pool.fs().link(pool.as(kRootNode), {a, pool.name("b")});
+  REQUIRE(linked.has_value());
+  CHECK(pool.keep(*linked) == a);
+  CHECK(pool.walk("b") == a);
+  pool.release(writer);
+  const NodeId b = pool.walk("b");
+  CHECK(b != a);
+  CHECK(open_error(pool, b, O_WRONLY | O_TRUNC) == 0);
+  CHECK(pool.text(0, "a") == "text");
+}
+
+TEST_CASE(
+    "link-cow: a name that was looked up before another was written through is looked up again") {
+  PoolFixture pool({"RW"}, {}, with_cow);
+  two_names(pool);
+  const NodeId b = pool.walk("b");
+  const NodeId a = pool.walk("a");
+  REQUIRE(a != b);
+  pool.settings().links.cow = false;
+  const auto writer = pool.open(a, O_WRONLY);
+  pool.settings().links.cow = true;
+  CHECK(pool.write(writer, "T").has_value());
+  CHECK(open_error(pool, b, O_WRONLY) == ESTALE);
+  CHECK(truncate_error(pool, b, 0) == ESTALE);
+  CHECK(pool.walk("b") == a);
+  CHECK(open_error(pool, a, O_WRONLY) == 0);
+  CHECK(pool.stat(0, "a").st_nlink == 2);
+}
+
+TEST_CASE("link-cow: a long copy holds up no other file and no move of a directory") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, with_faults(faults), with_cow);
+  two_names(pool);
+  pool.directory(0, "d");
+  std::vector<NodeId> others;
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "other" + std::to_string(i);
+    pool.file(0, name, "other");
+    others.push_back(pool.walk(name));
+  }
+  const NodeId a = pool.walk("a");
+  (void)pool.walk("d");
+  SecondThread second;
+  bool moved = false;
+  int errors = 0;
+  faults->reset();
+  faults->before({Call::kSync, 1, 1, {}}, [&] {
+    second.start([&] {
+      for (const NodeId other : others) errors += open_error(pool, other, O_RDONLY) == 0 ? 0 : 1;
+      proto::RenameRequest request{kRootNode, pool.name("d"), pool.name("e"), 0};
+      if (!pool.fs().rename(pool.as(kRootNode), request)) ++errors;
+    });
+    moved = second.wait_for(std::chrono::seconds(10));
+  });
+  CHECK(open_error(pool, a, O_WRONLY | O_TRUNC) == 0);
+  second.finish();
+  CHECK(moved);
+  CHECK(errors == 0);
+  CHECK(pool.text(0, "b") == "text");
 }
 
 TEST_CASE("link-cow: names that were one node when the option came are told apart first") {
