@@ -10,10 +10,10 @@ namespace {
 
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
-/// With so much above the minimum, what was free a while ago decides as well as what is free now: it
-/// is more than any disk takes in meanwhile, by whatever way (through the pool, past it, by the
-/// kernel for files that pass through). How long cache.statfs is changes nothing in that: a disk that
-/// fills up must be noticed before it is full.
+/// With so much above the minimum, what was free a while ago decides as well as what is free now:
+/// it is more than any disk takes in meanwhile, by whatever way (through the pool, past it, by the
+/// kernel for files that pass through). How long cache.statfs is changes nothing in that: a disk
+/// that fills up must be noticed before it is full.
 std::uint64_t ample(std::chrono::nanoseconds age) noexcept {
   constexpr std::chrono::nanoseconds kForOne = std::chrono::milliseconds(250);
   return (static_cast<std::uint64_t>(age / kForOne) + 1) * kGiB;
