@@ -15,6 +15,7 @@
 #include "cli/configuration.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/mergerfs_options.hpp"
+#include "ops/resolve.hpp"
 #include "session/fd.hpp"
 
 namespace bough::cli {
@@ -94,9 +95,11 @@ ConfigFile::ConfigFile(const OptionTable& table, MountWords& words,
                        std::vector<std::string>& warnings)
     : table_(table), words_(words), warnings_(warnings), start_directory_(working_directory()) {}
 
-void ConfigFile::go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell) {
+void ConfigFile::go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell,
+                         std::function<std::vector<std::string>()> places) {
   live_ = std::move(keys);
   tell_ = std::move(tell);
+  places_ = std::move(places);
 }
 
 std::string ConfigFile::absolute(std::string_view path) const {
@@ -179,6 +182,11 @@ void ConfigFile::take(const std::string& place, const Line& line) {
 }
 
 void ConfigFile::read(const std::string& path) {
+  if (places_) {
+    const auto there = ops::resolve(path, places_());
+    if (!there && there.error() == proto::Errno{EDEADLK})
+      return bad(EDEADLK, path + " lies in the pool itself: name a file outside of it");
+  }
   std::string text;
   if (const int error = read_text(path, text); error != 0)
     return bad(error, path + " cannot be read: " + std::strerror(error));

@@ -25,9 +25,11 @@ class ConfigFile {
   /// of each; else each is a warning.
   void treat_unknown(OptionTable::Unknown unknown) { unknown_ = unknown; }
   /// From now on options are changed by way of the live pool: what is fixed once mounted is a bad
-  /// line, unless it says what is in force. Each change and each bad line is told to `tell`. What
-  /// `keys` refer to outlives every later set().
-  void go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell);
+  /// line, unless it says what is in force. Each change and each bad line is told to `tell`. A file
+  /// in one of the `places` where the pool is mounted is a bad one (EDEADLK): to read it the pool
+  /// would wait for itself. What `keys` refer to outlives every later set().
+  void go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell,
+               std::function<std::vector<std::string>()> places);
 
   /// Reads the file at `path` (empty: the last good one again), relative to where the program was
   /// started, and remembers it if every line was good. Empty, or what is wrong, as the end of a
@@ -63,6 +65,7 @@ class ConfigFile {
   OptionTable::Unknown unknown_ = OptionTable::Unknown::kRefuse;
   ops::LiveKeys live_;
   std::function<void(const std::string&)> tell_;
+  std::function<std::vector<std::string>()> places_;
   std::string path_;
   /// What lines said before the mount, by the name of their row: what is fixed, and says the same
   /// again, is no change.

@@ -86,9 +86,10 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
   control.complain = [report_to](const std::string& line) { complain(line, report_to); };
   control.mounted_inside = [place] { return mounted_inside(place); };
   control.state_file = state_file(place);
-  control.hand_over = [&config, report_to](ops::LiveKeys keys) {
-    config.config_file.go_live(std::move(keys),
-                               [report_to](const std::string& line) { complain(line, report_to); });
+  control.hand_over = [&config, report_to, place](ops::LiveKeys keys) {
+    config.config_file.go_live(
+        std::move(keys), [report_to](const std::string& line) { complain(line, report_to); },
+        [place] { return places_of_mounted(place); });
   };
   control.mountpoint = place;
   control.places.mounted_at = [place] { return places_of_mounted(place); };

@@ -71,7 +71,8 @@ struct Fixture {
            return control->change(key, value, why);
          },
          [this](std::string_view key) { return control->value(key); }},
-        [this](const std::string& line) { told.push_back(line); });
+        [this](const std::string& line) { told.push_back(line); },
+        [this] { return std::vector<std::string>{folder / "pool"}; });
   }
   /// setfattr -n user.boughfs.config; 0 or its errno.
   int set(const std::string& path) {
@@ -197,6 +198,22 @@ TEST_CASE_FIXTURE(Fixture, "on a live pool the file is read again, and tells wha
                              "value is in force"});
   config.config_file.reload();
   CHECK(told.size() == 3);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a file in the pool itself is not read: the pool would wait for itself") {
+  REQUIRE(start(file("good", "cache.attr=3")).empty());
+  mount();
+  std::filesystem::create_directory(folder / "pool");
+  const std::string inside = file("pool/inside", "cache.attr=4");
+  std::filesystem::create_symlink(inside, folder / "way");
+  for (const std::string& path : {inside, (folder / "way").string()}) {
+    CHECK(set(path) == EDEADLK);
+    CHECK(told.size() == 1);
+    CHECK(shown("cache.attr") == "3");
+  }
+  CHECK(set(file("nested", "config=" + inside)) == EDEADLK);
+  CHECK(shown("cache.attr") == "3");
 }
 
 TEST_CASE_FIXTURE(Fixture, "what is fixed once mounted, unknown or wrong is a bad line") {
