@@ -114,9 +114,14 @@ Outcome explain_create(Pool& pool, PoolFacts& facts, KeptFacts& kept, CreateFunc
   Outcome out;
   out.policy = &pool.settings.create[function];
   out.choice = out.policy->choose(kept, pool.random);
-  out.done = refused(facts, out.choice);
   if (function == CreateFunction::kCreate && !out.choice.empty())
     out.choice = policy::Choice::one(out.choice[0]);
+  // While a branch cannot be asked whether it has the name, nothing is made (find_existing()).
+  for (std::size_t i = 0; i < kept.branches(); ++i) (void)kept.exists(i);
+  if (const auto failed = unanswered(facts))
+    out.done = *failed;
+  else
+    out.done = refused(facts, out.choice);
   return out;
 }
 

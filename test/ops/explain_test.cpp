@@ -243,6 +243,13 @@ TEST_CASE("explain of a branch that does not answer") {
   static_cast<void>(pool.walk("f"));
   faults->fail({Call::kStatAt, 1}, EIO);
   CHECK(ask(pool, kRootNode, "unlink/f").branches[0].verdict == "silent");
+  // Nobody knows whether it has the name.
+  pool.directory(0, "d");
+  pool.directory(1, "d");
+  const NodeId d = pool.walk("d");
+  faults->fail({Call::kOpenDirectory, 1, FaultyBacking::kAlways, pool.branch(0)}, EIO);
+  CHECK(ask(pool, d, "create").error == EIO);
+  CHECK(create(pool, d, "new") == EIO);
 }
 
 TEST_CASE("questions that explain has no answer to") {
