@@ -183,10 +183,10 @@ TEST_CASE(
   CHECK(errno_of(g.pool.lookup(kRootNode, "none")) == ENOENT);
   CHECK(g.pool.lookup(kRootNode, "both")->entry.entry_valid == std::chrono::seconds(1));
   CHECK(g.pool.lookup(kRootNode, "both")->entry.attr_valid <= std::chrono::seconds(1));
-  CHECK(eventually([&] { return g.pool.port().notifications.size() == 1; }));
-  CHECK(std::holds_alternative<proto::NotifyIncrementEpoch>(g.pool.port().notifications[0]));
+  CHECK(eventually([&] { return g.pool.port().notified().size() == 1; }));
+  CHECK(std::holds_alternative<proto::NotifyIncrementEpoch>(g.pool.port().notified()[0]));
   g.bring_back();
-  CHECK(eventually([&] { return g.pool.port().notifications.size() == 2; }));
+  CHECK(eventually([&] { return g.pool.port().notified().size() == 2; }));
   CHECK(g.pool.lookup(kRootNode, "none")->entry.entry_valid == std::chrono::seconds(60));
 }
 

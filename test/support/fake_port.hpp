@@ -47,9 +47,15 @@ class FakePort final : public proto::KernelPort {
     if (registered_.erase(id) != 1) ++wrong_closes_;
   }
   bool notify(proto::Notification notification) override {
+    const std::lock_guard lock(mutex_);
     if (notifications.size() >= room) return false;
     notifications.push_back(std::move(notification));
     return true;
+  }
+  /// So far; while other threads may notify.
+  [[nodiscard]] std::vector<proto::Notification> notified() const {
+    const std::lock_guard lock(mutex_);
+    return notifications;
   }
   bool wait_told(std::chrono::milliseconds) override { return true; }
   [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return false; }
