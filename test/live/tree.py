@@ -44,6 +44,9 @@ def walk(tops, without):
                 inside = os.path.relpath(path, top)
                 if inside not in found:
                     found[inside] = describe(path, without)
+                elif found[inside]["type"] == stat.S_IFDIR:
+                    # a directory of the pool is as new as its newest copy
+                    found[inside]["mtime"] = max(found[inside]["mtime"], os.lstat(path).st_mtime_ns)
     return found
 
 
