@@ -291,6 +291,7 @@ class Absent(sandbox.LiveCase):
         self.assertEqual(self.served.unmount(), 0)
 
     def test_nowhere_to_remember(self):
+        os.rmdir(self.path("state"))
         Path(self.path("state")).write_text("in the way")
         self.start()
         self.assertEqual(len(self.log_lines("cannot be kept in")), 1)

@@ -62,6 +62,8 @@ class LiveCase(unittest.TestCase):
         kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
         show_control()
         kernel.mount("live", folder, "tmpfs", data="mode=755,size=90%")
+        os.mkdir(os.environ["STATE_DIRECTORY"])
+        os.chmod(os.environ["STATE_DIRECTORY"], 0o1777)
         cls.open_fuse_to_all(False)
         # where every user can reach them, wherever the sources and the build lie
         cls.boughfs = shutil.copy(boughfs, os.path.join(folder, "boughfs"))
