@@ -37,25 +37,26 @@ std::string value_of(const KeyValues& all, std::string_view key) {
   return at == all.end() ? std::string() : at->second;
 }
 
-/// Calls `take` (void(std::string_view)) for each line.
+/// Calls `take` (void(std::string_view)) for each part of what the pool joined.
 template <class Take>
-void each_line(std::string_view text, Take take) {
+void each_part(std::string_view text, Take take) {
+  constexpr std::string_view kBetween = "; ";
   while (!text.empty()) {
-    const auto end = std::min(text.find('\n'), text.size());
+    const auto end = std::min(text.find(kBetween), text.size());
     take(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    text.remove_prefix(std::min(end + kBetween.size(), text.size()));
   }
 }
 
-/// Lines "COUNT in|left PATH".
+/// "COUNT in|left PATH".
 void note_open_files(const std::string& text, PoolInfo& info) {
-  each_line(text, [&](std::string_view line) {
+  each_part(text, [&](std::string_view part) {
     BranchInfo branch;
-    const auto count = std::from_chars(line.data(), line.data() + line.size(), branch.open_files);
-    line.remove_prefix(static_cast<std::size_t>(count.ptr - line.data()));
-    const bool left = line.starts_with(" left ");
-    if (!left && !line.starts_with(" in ")) return;
-    branch.path = line.substr(left ? 6 : 4);
+    const auto count = std::from_chars(part.data(), part.data() + part.size(), branch.open_files);
+    part.remove_prefix(static_cast<std::size_t>(count.ptr - part.data()));
+    const bool left = part.starts_with(" left ");
+    if (!left && !part.starts_with(" in ")) return;
+    branch.path = part.substr(left ? 6 : 4);
     if (left) {
       info.left.push_back(std::move(branch));
       return;
@@ -65,11 +66,11 @@ void note_open_files(const std::string& text, PoolInfo& info) {
   });
 }
 
-/// Lines "PATH: why".
+/// "PATH: why".
 void note_absent(const std::string& text, PoolInfo& info) {
-  each_line(text, [&](std::string_view line) {
+  each_part(text, [&](std::string_view part) {
     for (BranchInfo& each : info.branches)
-      if (line.starts_with(each.path + ": ")) each.absent = line.substr(each.path.size() + 2);
+      if (part.starts_with(each.path + ": ")) each.absent = part.substr(each.path.size() + 2);
   });
 }
 

@@ -24,20 +24,23 @@ std::string joined(const Pool& pool, Text text) {
   return all;
 }
 
+/// A value is one line, for those who read a key a line.
+constexpr std::string_view kBetween = "; ";
+
 std::string open_files(const Pool& pool) {
   const auto set = pool.branches.snapshot();
   const auto counts = pool.handles.files_by_branch();
-  std::string lines;
+  std::string parts;
   const auto add = [&](const Branch& branch, std::string_view where) {
     const auto count = counts.find(branch.id());
-    lines += std::to_string(count == counts.end() ? 0 : count->second);
-    lines.append(where).append(branch.path()) += '\n';
+    if (!parts.empty()) parts += kBetween;
+    parts += std::to_string(count == counts.end() ? 0 : count->second);
+    parts.append(where).append(branch.path());
   };
   for (const auto& branch : *set) add(*branch, " in ");
   for (const Member& member : set->left())
     if (counts.contains(member.branch->id())) add(*member.branch, " left ");
-  if (!lines.empty()) lines.pop_back();
-  return lines;
+  return parts;
 }
 
 Result<void> invalidate(Pool& pool, const std::function<std::string()>& mounted_inside,
@@ -78,11 +81,13 @@ std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   Setting absent;
   absent.name = "absent-branches";
   absent.get = [&pool] {
-    std::string lines;
-    for (const auto& branch : *pool.branches.snapshot())
-      if (branch->absent()) lines += branch->path() + ": " + branch->why_absent() + "\n";
-    if (!lines.empty()) lines.pop_back();
-    return lines;
+    std::string parts;
+    for (const auto& branch : *pool.branches.snapshot()) {
+      if (!branch->absent()) continue;
+      if (!parts.empty()) parts += kBetween;
+      parts += branch->path() + ": " + branch->why_absent();
+    }
+    return parts;
   };
   Setting passthrough;
   passthrough.name = "passthrough.why-off";
