@@ -130,8 +130,8 @@ proto::Setting branches_row(std::string& bound) {
       "the directories that are joined, in order; globs are expanded; +… +<… add, -PATTERN -< -> "
       "take away";
   row.set = [&bound](std::string_view text) { return change_branch_text(bound, text); };
-  // What begins like an instruction would be taken for one.
-  row.get = [&bound] { return bound.find_first_of("+<>-=") == 0 ? "=" + bound : bound; };
+  // A relative path that begins like an instruction would be taken for one.
+  row.get = [&bound] { return bound.find_first_of("+<>-=") == 0 ? "./" + bound : bound; };
   return row;
 }
 
