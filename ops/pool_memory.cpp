@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "ops/fd.hpp"
@@ -58,10 +58,17 @@ std::string unescape(std::string_view text) {
   return path;
 }
 
+/// Those that are missing, for nobody else to write to: a daemon has no umask.
+void make_directories(const std::filesystem::path& path) {
+  if (path.empty() || path == path.root_path()) return;
+  if (::mkdir(path.c_str(), S_IRWXU) == 0 || errno != ENOENT) return;
+  make_directories(path.parent_path());
+  (void)::mkdir(path.c_str(), S_IRWXU);
+}
+
 /// All of it or nothing. errno says why not.
 bool write(const std::string& file, const std::string& text) {
-  std::error_code failed;
-  std::filesystem::create_directories(std::filesystem::path(file).parent_path(), failed);
+  make_directories(std::filesystem::path(file).parent_path());
   const std::string beside = file + ".new";
   const Fd out(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!out) return false;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -66,6 +67,15 @@ TEST_CASE("a pool remembers its roots from one mount to the next") {
     CHECK(memory.save());
   }
   CHECK(PoolMemory(file).is_another("/a", kExt4));
+  // Others could make a pool take a mount point for its disk.
+  const mode_t umask = ::umask(0);
+  PoolMemory deep((top.path() / "x/y/pool").string());
+  deep.uses("/a", kExt4, false);
+  CHECK(deep.save());
+  ::umask(umask);
+  for (const char* made : {"x", "x/y"})
+    CHECK(std::filesystem::status(top.path() / made).permissions() ==
+          std::filesystem::perms::owner_all);
   PoolMemory nowhere((top.path() / "state/pool/below").string());
   nowhere.uses("/a", kExt4, false);
   CHECK_FALSE(nowhere.save());
