@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import time
 
 # Both pools: one small minimum, the same create policy; all else is their default.
@@ -45,7 +46,10 @@ class System:
             return
         os.makedirs(mountpoint, exist_ok=True)
         with open(log, "wb") as output:
-            self.process = subprocess.Popen(argv, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            # Each round has disks of its own: what a pool remembers of the last ones would keep it from them.
+            environment = dict(os.environ, STATE_DIRECTORY=tempfile.mkdtemp(dir=os.path.dirname(log)))
+            self.process = subprocess.Popen(argv, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            env=environment)
         if not wait_until(lambda: os.path.ismount(mountpoint) or self.process.poll() is not None, 20) \
                 or self.process.poll() is not None:
             raise RuntimeError(f"{self.name} does not mount: {self.said()}")
