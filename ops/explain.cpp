@@ -34,7 +34,7 @@ std::optional<Function> function_of(const std::array<std::string_view, kCount>& 
 /// The facts of a decision, which keep what was found.
 class KeptFacts final : public policy::Facts {
  public:
-  KeptFacts(PoolFacts& facts) : facts_(facts), kept_(facts.branches()) {}
+  explicit KeptFacts(PoolFacts& facts) : facts_(facts), kept_(facts.branches()) {}
 
   [[nodiscard]] std::size_t branches() const override { return facts_.branches(); }
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override { return facts_.mode(branch); }

@@ -55,11 +55,11 @@ template <class Copies>
 policy::Choice choose_shown(const Settings& settings, Copies& copies, policy::Random& random) {
   const policy::Policy& look = settings.search[SearchFunction::kGetattr];
   const policy::Policy& open = settings.search[SearchFunction::kOpen];
-  const policy::Choice found = look.choose(copies, random);
+  policy::Choice found = look.choose(copies, random);
   if (&open == &look || found.empty() || copies.branches() < 2 || copies.type(found[0]) != kRegular)
     return found;
   OfType files(copies, kRegular);
-  const policy::Choice opened = open.choose(files, random);
+  policy::Choice opened = open.choose(files, random);
   return opened.empty() ? found : opened;
 }
 

@@ -113,7 +113,7 @@ std::string room(const Explanation::Branch& branch) {
 std::string reason(const Explanation::Branch& branch) {
   const std::string_view verdict = branch.verdict;
   const std::string space = room(branch);
-  const auto with_space = [&](std::string text) {
+  const auto with_space = [&](const std::string& text) {
     return space.empty() ? text : text + ": " + space;
   };
   if (verdict == "chosen") return with_space("TAKEN");
