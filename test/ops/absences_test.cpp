@@ -198,9 +198,10 @@ TEST_CASE("absent: an error that comes once is none") {
   CHECK(errno_of(pool.lookup(kRootNode, "f")) == ENOENT);
   CHECK(pool.count("absent_branches") == 0);
   pool.fs().idle();
-  faults->fail({test::Call::kOpenRoot, 1, 2, pool.branch(0)}, EIO);
+  faults->fail({test::Call::kOpenRoot, 1, test::FaultyBacking::kAlways, pool.branch(0)}, EIO);
   CHECK(errno_of(pool.lookup(kRootNode, "f")) == EIO);
   CHECK(pool.count("absent_branches") == 1);
+  faults->reset();
   CHECK(eventually([&] { return pool.count("absent_branches") == 0; }));
 }
 

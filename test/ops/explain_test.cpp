@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <random>
 #include <set>
@@ -144,11 +146,13 @@ class RandomPool {
       constexpr std::array<const char*, 6> kModes{"RW", "RW,1", "RW,900000T", "RO", "NC", "RW,2M"};
       modes.emplace_back(kModes[pick(kModes.size())]);
     }
-    PoolFixture pool(modes, {}, [this](ops::Settings& settings) {
+    FaultyBacking* disks = nullptr;
+    PoolFixture pool(modes, with_faults(disks), [this](ops::Settings& settings) {
       settings.create = any(policy::create_policies());
       settings.search = any(policy::search_policies());
       settings.action = any(policy::action_policies());
     });
+    give_room(*disks, pool, count);
     for (std::size_t i = 0; i < count; ++i) {
       if (pick(2) == 0) pool.directory(i, "d");
       for (const char* name : {"d/f", "d/g", "d/h"})
@@ -190,6 +194,20 @@ class RandomPool {
   }
 
  private:
+  /// Each branch has as much room as chance gives it, and keeps that: the disk that they share in
+  /// truth may fill up between a question and the call.
+  void give_room(FaultyBacking& disks, PoolFixture& pool, std::size_t count) {
+    std::map<std::filesystem::path, std::uint64_t> blocks;
+    constexpr std::array<std::uint64_t, 5> kRoom{0, 1, 100, 1'000'000, 1'000'001};
+    for (std::size_t i = 0; i < count; ++i)
+      blocks[std::filesystem::canonical(pool.branch(i))] = kRoom[pick(kRoom.size())];
+    disks.bend_statfs([blocks](ops::FsStat& stat, int path_fd) {
+      const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(path_fd));
+      const auto own = blocks.find(path);
+      stat.fragment_size = stat.block_size = 1U << 20U;
+      stat.blocks_free = stat.blocks_available = own == blocks.end() ? 0 : own->second;
+    });
+  }
   std::uint64_t pick(std::uint64_t below) { return random_() % below; }
   const policy::Policy* any(std::span<const policy::Policy> policies) {
     return &policies[pick(policies.size())];
@@ -234,11 +252,7 @@ TEST_CASE("explain of what exists shows which copy users see") {
 
 TEST_CASE("explain of a branch that does not answer") {
   FaultyBacking* faults = nullptr;
-  PoolFixture pool({"RW", "RW"}, [&](ops::Backing& backing) {
-    auto made = std::make_unique<FaultyBacking>(backing);
-    faults = made.get();
-    return made;
-  });
+  PoolFixture pool({"RW", "RW"}, with_faults(faults));
   pool.file(1, "f");
   static_cast<void>(pool.walk("f"));
   faults->fail({Call::kStatAt, 1}, EIO);

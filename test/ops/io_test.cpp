@@ -267,7 +267,7 @@ TEST_CASE("io: whichever call fails, nothing is lost and the thread is itself ag
 TEST_CASE("fallocate may fill a disk in no time: the next file asks how much is free") {
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));
-  faults->bend_statfs([](ops::FsStat& stat) {
+  faults->bend_statfs([](ops::FsStat& stat, int) {
     stat.blocks = std::uint64_t{100} << 30U;
     stat.blocks_available = stat.blocks;
   });

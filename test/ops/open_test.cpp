@@ -62,7 +62,7 @@ TEST_CASE("open: close(2) asks for a FLUSH only where that can mean something") 
   const auto flags_over = [](std::uint64_t type) {
     PoolFixture pool({"RW"}, [type](ops::Backing& real) {
       auto disguised = std::make_unique<test::FaultyBacking>(real);
-      disguised->bend_statfs([type](ops::FsStat& stat) { stat.type = type; });
+      disguised->bend_statfs([type](ops::FsStat& stat, int) { stat.type = type; });
       return disguised;
     });
     pool.file(0, "f");

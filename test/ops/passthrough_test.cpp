@@ -305,7 +305,7 @@ TEST_CASE("passthrough: where room is being freed that a write may need, it come
         {"RW"},
         [&](ops::Backing& real) {
           auto small = std::make_unique<FaultyBacking>(real);
-          small->bend_statfs([&](ops::FsStat& stat) {
+          small->bend_statfs([&](ops::FsStat& stat, int) {
             stat.blocks_available = each.mebibytes << 8U;
             stat.fragment_size = 4096;
           });
@@ -332,7 +332,7 @@ TEST_CASE("passthrough: a branch that asks a server sees the daemon") {
       {"RW"},
       [](ops::Backing& real) {
         auto disguised = std::make_unique<FaultyBacking>(real);
-        disguised->bend_statfs([](ops::FsStat& stat) { stat.type = kNfs; });
+        disguised->bend_statfs([](ops::FsStat& stat, int) { stat.type = kNfs; });
         return disguised;
       },
       {}, PoolFixture::Backings::kTaken);

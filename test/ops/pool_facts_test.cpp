@@ -141,7 +141,7 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
 /// A branch of 100 TiB with so much free.
 void bend_room(SmallPool& p, const std::uint64_t& free) {
-  p.faults.bend_statfs([&free](FsStat& stat) {
+  p.faults.bend_statfs([&free](FsStat& stat, int) {
     stat.fragment_size = 4096;
     stat.blocks = 100'000 * kGiB / 4096;
     stat.blocks_available = free / 4096;
@@ -247,7 +247,7 @@ TEST_CASE("a figure made anew counts, and one that could not be made is forgotte
   p.settings.min_free = 0;
   p.settings.statfs_valid = std::chrono::milliseconds(20);
   std::atomic<std::uint64_t> free = 50'000 * kGiB;
-  p.faults.bend_statfs([&free](FsStat& stat) {
+  p.faults.bend_statfs([&free](FsStat& stat, int) {
     stat.fragment_size = 4096;
     stat.blocks = 100'000 * kGiB / 4096;
     stat.blocks_available = free / 4096;

@@ -165,7 +165,7 @@ Result<FileStat> FaultyBacking::stat(int path_fd) {
 
 Result<FsStat> FaultyBacking::statfs(int path_fd) {
   auto stat = pass(Call::kStatfs, path_fd, [&](std::size_t) { return real_.statfs(path_fd); });
-  if (stat && bend_statfs_) bend_statfs_(*stat);
+  if (stat && bend_statfs_) bend_statfs_(*stat, path_fd);
   return stat;
 }
 

@@ -82,7 +82,9 @@ class FaultyBacking final : public ops::Backing {
   /// Runs before the call, so that somebody else's change comes in between.
   void before(When when, std::function<void()> hook);
   /// From now on statfs() says what `bend` makes of the truth. Not while calls run.
-  void bend_statfs(std::function<void(ops::FsStat&)> bend) { bend_statfs_ = std::move(bend); }
+  void bend_statfs(std::function<void(ops::FsStat&, int path_fd)> bend) {
+    bend_statfs_ = std::move(bend);
+  }
   /// The descriptor of the last read(). -1: none yet.
   [[nodiscard]] int last_read_fd() const noexcept { return last_read_fd_; }
   /// Forgets the rules and sets all counts to 0.
@@ -165,7 +167,7 @@ class FaultyBacking final : public ops::Backing {
   auto pass(Call call, int fd, Run run) -> decltype(run(std::size_t{}));
 
   ops::Backing& real_;
-  std::function<void(ops::FsStat&)> bend_statfs_;
+  std::function<void(ops::FsStat&, int)> bend_statfs_;
   std::atomic<int> last_read_fd_{-1};
   mutable std::mutex mutex_;
   std::vector<Rule> rules_;
