@@ -93,8 +93,9 @@ bool can_be_told_again(const RootMark& mark) noexcept {
 }
 
 bool is_same_root(const RootMark& one, const RootMark& other) noexcept {
-  return one.type == other.type && one.ino == other.ino && one.birth_ns == other.birth_ns &&
-         (!keeps_fsid(one.type) || one.fsid == other.fsid);
+  if (one.type != other.type) return false;
+  if (keeps_fsid(one.type)) return one.fsid == other.fsid;
+  return one.ino == other.ino && one.birth_ns == other.birth_ns;
 }
 
 RootMarks parse_root_marks(std::string_view text) {

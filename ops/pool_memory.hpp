@@ -24,8 +24,9 @@ struct RootMark {
 /// or by an id that the file system keeps.
 [[nodiscard]] bool can_be_told_again(const RootMark& mark) noexcept;
 
-/// Of XFS and others f_fsid is the device's number, which may be another one after a restart: only
-/// where it is kept on the disk does it count.
+/// Where f_fsid is kept on the disk, it decides: a directory that was removed and made anew there is
+/// the branch. Of XFS and others it is the device's number, which may be another one after a
+/// restart: there the directory itself must be the same.
 [[nodiscard]] bool is_same_root(const RootMark& one, const RootMark& other) noexcept;
 
 /// By the branches' paths.
