@@ -137,6 +137,7 @@ std::vector<Copy> looked_at_again(const std::vector<Copy>& copies) {
 
 std::vector<Copy> copies_of(const std::vector<std::string>& branches, const std::string& relative) {
   std::vector<Copy> copies;
+  copies.reserve(branches.size());
   for (const std::string& branch : branches)
     copies.push_back({relative.empty() ? branch : branch + "/" + relative, {}});
   return looked_at_again(copies);

@@ -118,13 +118,13 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
     return meant;
   };
   std::string mistake;
-  std::vector<BranchSpec> specs = parse_branches(change.list, mistake, known);
+  const std::vector<BranchSpec> specs = parse_branches(change.list, mistake, known);
   if (!mistake.empty()) why = "was not changed: " + mistake;
   Members members;
-  for (BranchSpec& spec : specs) {
+  for (const BranchSpec& spec : specs) {
     const auto at = std::find(known.branches.begin(), known.branches.end(), spec.path);
     if (at == known.branches.end()) {
-      members.push_back(opened(std::move(spec), why));
+      members.push_back(opened(spec, why));
       if (!why.empty()) return {};
       continue;
     }
@@ -134,8 +134,8 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
   return members;
 }
 
-Member BranchEditor::opened(BranchSpec spec, std::string& why) {
-  const std::string path = spec.path;
+Member BranchEditor::opened(const BranchSpec& spec, std::string& why) {
+  const std::string& path = spec.path;
   if (const std::string objection = places_.objection(path); !objection.empty()) {
     why = "was not changed: " + objection;
     return {};
@@ -145,8 +145,8 @@ Member BranchEditor::opened(BranchSpec spec, std::string& why) {
     return {};
   }
   Member member{nullptr, spec.mode, spec.min_free};
-  auto branch = open_with_relief(
-      pool_, [&] { return Branch::open(pool_.backing, next_id_, std::move(spec)); });
+  auto branch =
+      open_with_relief(pool_, [&] { return Branch::open(pool_.backing, next_id_, spec); });
   if (!branch) {
     why = "was not changed: branch " + path +
           " cannot be opened: " + std::strerror(branch.error().value());

@@ -41,7 +41,7 @@ class BranchEditor {
   [[nodiscard]] Members plan(const BranchSet& now, const BranchChange& change, std::string& why);
   /// The branches that the list of `change` names: those that are there and stay, and new ones.
   [[nodiscard]] Members named(const BranchSet& now, const BranchChange& change, std::string& why);
-  [[nodiscard]] Member opened(BranchSpec spec, std::string& why);
+  [[nodiscard]] Member opened(const BranchSpec& spec, std::string& why);
   /// Empty: the branches that are new among `next` may stand beside the others.
   [[nodiscard]] std::string clash(const BranchSet& now, const Members& next) const;
   void publish(const BranchSet& now, const Members& next);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 
@@ -30,13 +31,13 @@ long waiting_requests(const MountInfo& mount) {
 }
 
 std::string bar(const BranchInfo::Space& space) {
-  constexpr std::uint64_t kCells = 20;
+  constexpr std::size_t kCells = 20;
   const std::uint64_t used = space.total - std::min(space.total, space.free);
   const auto share =
       space.total == 0 ? 0.0 : static_cast<double>(used) / static_cast<double>(space.total);
-  const auto full = static_cast<std::size_t>(share * static_cast<double>(kCells) + 0.5);
+  const auto full = static_cast<std::size_t>(std::lround(share * kCells));
   return "[" + std::string(full, '#') + std::string(kCells - full, '.') + "] " +
-         std::to_string(static_cast<int>(share * 100 + 0.5)) + "%";
+         std::to_string(std::lround(share * 100)) + "%";
 }
 
 PoolStatus read_status(const std::string& path) {

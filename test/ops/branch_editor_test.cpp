@@ -89,6 +89,16 @@ proto::Result<proto::AttrReply> truncate(PoolFixture& pool, NodeId node, proto::
 
 }  // namespace
 
+TEST_CASE("branches: one is added though descriptors ran out for a moment") {
+  FaultyBacking* faults = nullptr;
+  Edited e({"RW"}, with_faults(faults));
+  const std::string added = e.directory("added");
+  faults->fail({Call::kOpenRoot, 1, 1, added}, EMFILE);
+  CHECK(e.set("+" + added) == 0);
+  CHECK(faults->failures() == 1);
+  CHECK(e.get() == e.b(0) + "=RW:" + added + "=RW");
+}
+
 TEST_CASE("each branch instruction does what it says on a live pool") {
   Edited e({"RW", "NC,5G"});
   const std::string c = e.directory("c");
