@@ -165,6 +165,7 @@ std::vector<NodeFile> file_targets(Pool& pool, const policy::Policy& policy, con
   if (!name) return targets;
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, view.path.view(), name->c_str(), Directories::kRecent);
+  facts.use(pool.name_index.ask(pool, *set, view.parent, view.path.view(), view.name()));
   // All but one: that one need not be asked for.
   for (std::size_t i = 0; policy.takes == policy::Takes::kAll && i < set->size(); ++i)
     if ((*set)[i].id() == own.branch) facts.rule_out(i);
@@ -241,9 +242,11 @@ bool means_absent(Errno error) noexcept {
   return error == Errno{ENOENT} || error == Errno{ENOTDIR} || error == Errno{ELOOP};
 }
 
-Result<Copy> find_copy(Pool& pool, std::string_view path, Name name) {
+Result<Copy> find_copy(Pool& pool, NodeId parent, std::string_view path, Name name) {
   auto set = pool.branches.snapshot();
+  const auto known = pool.name_index.ask(pool, *set, parent, path, name.view());
   const auto pick = [&](PoolFacts& facts) {
+    facts.use(known);
     return choose_shown(pool.settings, facts, pool.random);
   };
   return choose(pool, pick, *set, path, name.c_str(), Directories::kRecent,

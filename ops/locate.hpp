@@ -60,8 +60,8 @@ struct Copy {
 
 /// The copy of `name` in the directory `path` that users see (shown_copy.hpp); one stat serves
 /// search and answer. ENOENT when no branch has it; another errno when a branch that had to be
-/// asked failed.
-[[nodiscard]] Result<Copy> find_copy(Pool& pool, std::string_view path, Name name);
+/// asked failed. `parent` is the directory's node.
+[[nodiscard]] Result<Copy> find_copy(Pool& pool, NodeId parent, std::string_view path, Name name);
 
 /// Every branch on which the directory `path` exists, in list order, for reading it.
 struct DirectoryCopy {

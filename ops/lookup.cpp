@@ -50,7 +50,7 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   const std::uint32_t changes = pool.free_names.changes(context.node, name.view());
-  const auto copy = find_copy(pool, path.view(), name);
+  const auto copy = find_copy(pool, context.node, path.view(), name);
   if (copy) {
     note_branch(context, copy->branch());
     return make_entry(pool, context.node, name.view(), copy->branch(), copy->stat);

@@ -15,6 +15,7 @@
 #include "ops/free_names.hpp"
 #include "ops/gate.hpp"
 #include "ops/handle_table.hpp"
+#include "ops/name_index.hpp"
 #include "ops/node_locks.hpp"
 #include "ops/node_table.hpp"
 #include "ops/passthrough.hpp"
@@ -48,6 +49,7 @@ struct Pool {
   HandleTable handles;
   DirectoryCache directories;
   FreeNames free_names;
+  NameIndex name_index;
   SeenFiles seen_files;
   Refresher refresher;
   BranchCrew listers;

@@ -39,6 +39,7 @@ policy::BranchMode PoolFacts::mode(std::size_t branch) {
 }
 
 Result<void> PoolFacts::look(std::size_t branch, Record& into) {
+  if (name_ != nullptr && known_.lacks(branch)) return Errno{ENOENT};
   auto directory = directories_ == Directories::kRecent
                        ? recent_directory(pool_, set_[branch], path_)
                        : open_directory(pool_, set_[branch], path_);

@@ -39,6 +39,9 @@ class PoolFacts final : public policy::Facts {
   /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.
   [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override;
 
+  /// Branches that are known not to have the name are not asked for it. Before the first exists().
+  void use(const NameIndex::Answer& known) { known_ = known; }
+
   /// From now on the branch counts as read-only in this decision: the path cannot be made there.
   void rule_out(std::size_t branch) { record(branch).ruled_out = true; }
 
@@ -90,6 +93,7 @@ class PoolFacts final : public policy::Facts {
   const std::string_view path_;
   const char* const name_;
   const Directories directories_;
+  NameIndex::Answer known_;
   std::array<Record, kInline> inline_;
   std::vector<Record> rest_;
   std::optional<Errno> first_error_;

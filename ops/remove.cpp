@@ -23,6 +23,7 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
                         Directories directories, bool& acted) {
   const auto set = pool.branches.snapshot();
   PoolFacts facts(pool, *set, path, name.c_str(), directories);
+  facts.use(pool.name_index.ask(pool, *set, context.node, path, name.view()));
   const policy::Choice shown = choose_shown(pool.settings, facts, pool.random);
   if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
   const policy::Choice targets =

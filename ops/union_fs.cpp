@@ -239,6 +239,7 @@ class UnionFs final : public proto::Filesystem {
   void idle() noexcept override {
     for (const auto& branch : *pool_.branches.snapshot()) branch->let_go();
     pool_.directories.clear();
+    pool_.name_index.clear();
     pool_.settings.files.process_names.let_go();
     let_go_of_listings(pool_);
     pool_.refresher.rest();

@@ -253,8 +253,10 @@ Result<void> FaultyBacking::remove_xattr(int path_fd, const char* name) {
 }
 
 Result<int> FaultyBacking::control(int fd, std::uint32_t command, std::span<std::byte> argument) {
-  return pass(Call::kControl, fd,
-              [&](std::size_t) { return real_.control(fd, command, argument); });
+  return pass(Call::kControl, fd, [&](std::size_t) -> Result<int> {
+    const auto answer = answer_control_ ? answer_control_(command, argument) : std::nullopt;
+    return answer ? Result<int>(*answer) : real_.control(fd, command, argument);
+  });
 }
 
 Result<std::size_t> FaultyBacking::read(int fd, std::span<std::byte> out, std::uint64_t offset) {

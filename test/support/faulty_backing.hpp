@@ -85,6 +85,11 @@ class FaultyBacking final : public ops::Backing {
   void bend_statfs(std::function<void(ops::FsStat&, int path_fd)> bend) {
     bend_statfs_ = std::move(bend);
   }
+  /// From now on control() is answered by `answer` where that has one. Not while calls run.
+  void answer_control(
+      std::function<std::optional<int>(std::uint32_t command, std::span<std::byte>)> answer) {
+    answer_control_ = std::move(answer);
+  }
   /// The descriptor of the last read(). -1: none yet.
   [[nodiscard]] int last_read_fd() const noexcept { return last_read_fd_; }
   /// Forgets the rules and sets all counts to 0.
@@ -168,6 +173,7 @@ class FaultyBacking final : public ops::Backing {
 
   ops::Backing& real_;
   std::function<void(ops::FsStat&, int)> bend_statfs_;
+  std::function<std::optional<int>(std::uint32_t, std::span<std::byte>)> answer_control_;
   std::atomic<int> last_read_fd_{-1};
   mutable std::mutex mutex_;
   std::vector<Rule> rules_;
