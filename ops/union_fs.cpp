@@ -261,6 +261,9 @@ class UnionFs final : public proto::Filesystem {
   }
   void drop_handle(proto::HandleId handle) noexcept override { close_handle(pool_, handle); }
 
+  /// Nothing is put off.
+  [[nodiscard]] bool still_waits(std::uint64_t) const noexcept override { return false; }
+
   // --- for people
   [[nodiscard]] std::string pool_path(NodeId node) const override {
     if (is_control_node(node)) {

@@ -24,6 +24,22 @@ struct TraceNote {
   std::string branch;
 };
 
+/// How a handler has its request served once more, from the beginning, instead of answering it:
+/// what it waits for is no thread's to wait for. One a request; it goes along from one time to the
+/// next.
+struct PutOff {
+  /// Set by a handler: what the request waits for, until KernelPort::resume() names it; what the
+  /// handler returns counts for nothing then. A number is used for one wait only. 0 whenever a
+  /// handler is called.
+  std::uint64_t until = 0;
+  /// What it waited for last; 0: it did not.
+  std::uint64_t after = 0;
+  /// How often it was put off.
+  std::uint32_t times = 0;
+  /// The handler's to use: what it has done so far, in bytes. 0 at first.
+  std::uint64_t done = 0;
+};
+
 /// Who asks, and about which node.
 struct Context {
   Unique unique;
@@ -33,6 +49,8 @@ struct Context {
   std::uint32_t pid = 0;
   /// Null unless a trace is on.
   TraceNote* note = nullptr;
+  /// Null: the request has to be answered now.
+  PutOff* put_off = nullptr;
 };
 
 /// One figure of a report, such as the one SIGUSR1 prints.
@@ -67,6 +85,10 @@ class Filesystem : public ClaimOwner {
   /// comes for what was still known at an unmount). False: a thread of its own is stuck in a branch
   /// for longer than `patience`; the process must then leave by _exit(), destroying nothing.
   [[nodiscard]] virtual bool stop(std::chrono::milliseconds patience) noexcept = 0;
+
+  /// Whether requests that were put off until `until` have to go on waiting: KernelPort::resume()
+  /// is called for it after this says no. Asked for each of them when it has been laid aside.
+  [[nodiscard]] virtual bool still_waits(std::uint64_t until) const noexcept = 0;
 
   // --- for people
   /// The pool path of a node ("/" for the root), or something like "(unlinked)"; only for traces.

@@ -74,6 +74,9 @@ class KernelPort {
   /// short: requests that hold such locks may wait for the caller's own thread.
   [[nodiscard]] virtual bool wait_told(std::chrono::milliseconds patience) = 0;
 
+  /// What was put off until this (PutOff) is served once more, soon and by a worker.
+  virtual void resume(std::uint64_t until) noexcept = 0;
+
   /// Whether the kernel asked to give up this request, which is still being served.
   [[nodiscard]] virtual bool interrupted(Unique unique) const noexcept = 0;
 };

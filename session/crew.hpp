@@ -41,6 +41,8 @@ class Crew {
 
   /// Any thread, any signal handler: `done` is asked again.
   void wake() noexcept { state_.bell.ring(); }
+  /// Any thread: something in the backlog may be served.
+  void look_into_backlog() noexcept { nudge_free(); }
   /// Errno of the read that ended the connection; 0 while it lives.
   [[nodiscard]] int ended() const noexcept { return state_.ended.load(); }
 

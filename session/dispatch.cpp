@@ -33,7 +33,8 @@ class Exchange {
  public:
   Exchange(const std::shared_ptr<Connection>& connection, Slot& slot, Counters& counters,
            Buffers& buffers, const std::shared_ptr<Device>& device,
-           const proto::RequestHeader& header, std::optional<TraceEntry>& entry, bool interrupted)
+           const proto::RequestHeader& header, std::optional<TraceEntry>& entry, bool interrupted,
+           proto::PutOff& put_off)
       : connection_(connection),
         fs_(connection->fs),
         slot_(slot),
@@ -41,13 +42,15 @@ class Exchange {
         buffers_(buffers),
         device_(device),
         entry_(entry),
-        interrupted_(interrupted) {
+        interrupted_(interrupted),
+        put_off_(put_off) {
     context_.unique = header.unique;
     context_.node = header.node;
     context_.uid = header.uid;
     context_.gid = header.gid;
     context_.pid = header.pid;
     context_.note = entry ? &entry->note() : nullptr;
+    context_.put_off = &put_off;
   }
 
   /// For a handler that threw; nothing if it had answered already.
@@ -71,8 +74,10 @@ class Exchange {
   }
   void operator()(const proto::InterruptRequest& request) {
     counters_.add(Figure::kInterrupts);
+    // The last look is for one that is being put off: see Dispatcher::put_off().
     const bool known = connection_->backlog.interrupt(request.target) ||
-                       connection_->inflight.interrupt(request.target);
+                       connection_->inflight.interrupt(request.target) ||
+                       connection_->backlog.interrupt(request.target);
     if (!known) counters_.add(Figure::kInterruptsEarly);
     silent(known ? "passed on" : "not known");
   }
@@ -243,6 +248,10 @@ class Exchange {
   template <class Render>
   bool send(std::size_t length, std::optional<Errno> error, Render render) noexcept {
     answered_ = true;
+    if (put_off_.until != 0) {
+      if (entry_) entry_->finish("put off");
+      return false;
+    }
     if (!connection_->inflight.claim(slot_)) {
       counters_.add(Figure::kLateAnswers);
       trace_line(render, " (late: answered already)");
@@ -279,6 +288,7 @@ class Exchange {
   const std::shared_ptr<Device>& device_;
   std::optional<TraceEntry>& entry_;
   const bool interrupted_;
+  proto::PutOff& put_off_;
   proto::Context context_;
   bool answered_ = false;
 };
@@ -292,16 +302,14 @@ bool Dispatcher::serve(std::span<const std::byte> message, const std::shared_ptr
     refuse(message, *device);
     return false;
   }
-  if (!proto::opcode_info(decoded->header.opcode).branch) {
-    run(*decoded, device, false);
-    return false;
-  }
+  if (!proto::opcode_info(decoded->header.opcode).branch)
+    return run(*decoded, device, {message, 0, false, {}});
   const std::uint32_t lane = connection_->fs.lane(decoded->header, decoded->request);
   if (blocking == Blocking::kQueue || !connection_->lanes.enter(lane))
     return queue(message, *decoded, device, lane);
-  run(*decoded, device, false);
+  const bool queued = run(*decoded, device, {message, lane, false, {}});
   connection_->lanes.leave(lane);
-  return false;
+  return queued;
 }
 
 void Dispatcher::serve(Backlog::Message waited) noexcept {
@@ -309,7 +317,7 @@ void Dispatcher::serve(Backlog::Message waited) noexcept {
   std::memcpy(message.data(), waited.bytes.get(), waited.size);
   waited.bytes.reset();
   if (const auto decoded = proto::decode(message, connection_->wire))
-    run(*decoded, waited.device, waited.interrupted);
+    (void)run(*decoded, waited.device, {message, waited.lane, waited.interrupted, waited.put_off});
   else
     refuse(message, *waited.device);
   connection_->lanes.leave(waited.lane);
@@ -346,8 +354,30 @@ void Dispatcher::refuse(std::span<const std::byte> message, Device& device) noex
   if (entry) entry->finish(wants_reply ? "EINVAL" : "none");
 }
 
-void Dispatcher::run(const proto::Decoded& decoded, const std::shared_ptr<Device>& device,
-                     bool interrupted) noexcept {
+/// Lays the request aside: from here on resume() and an INTERRUPT find it in the backlog.
+bool Dispatcher::put_off(const Turn& turn, const proto::PutOff& how, proto::Unique unique,
+                         const std::shared_ptr<Device>& device) noexcept {
+  Inflight& inflight = connection_->inflight;
+  proto::PutOff again = how;
+  ++again.times;
+  try {
+    connection_->backlog.put_off(turn.message, unique, device, turn.lane, again);
+  } catch (const std::bad_alloc&) {
+    counters_.add(Figure::kOutOfMemory);
+    if (inflight.claim(slot_) && !write_error(*device, unique, Errno{ENOMEM}))
+      counters_.add(Figure::kRefusedReplies);
+    (void)inflight.end(slot_);
+    return false;
+  }
+  // An INTERRUPT marks the slot, or else is remembered and then looks into the backlog once more.
+  const bool gave_up = inflight.end(slot_);
+  if (gave_up || inflight.take_early(unique)) connection_->backlog.interrupt(unique);
+  if (!connection_->fs.still_waits(how.until)) connection_->backlog.resume(how.until);
+  return true;
+}
+
+bool Dispatcher::run(const proto::Decoded& decoded, const std::shared_ptr<Device>& device,
+                     const Turn& turn) noexcept {
   const proto::RequestHeader& header = decoded.header;
   counters_.request(header.opcode);
   std::optional<TraceEntry> entry;
@@ -358,8 +388,11 @@ void Dispatcher::run(const proto::Decoded& decoded, const std::shared_ptr<Device
   const proto::OpcodeInfo& info = proto::opcode_info(header.opcode);
   // A deferred request has an entry of its own.
   const bool running = info.replies && info.kind != proto::OpcodeClass::kWait;
-  if (running) inflight.begin(slot_, header.unique, *device, interrupted);
-  Exchange exchange(connection_, slot_, counters_, buffers_, device, header, entry, interrupted);
+  if (running) inflight.begin(slot_, header.unique, *device, turn.interrupted);
+  proto::PutOff how = turn.put_off;
+  how.after = std::exchange(how.until, 0);
+  Exchange exchange(connection_, slot_, counters_, buffers_, device, header, entry,
+                    turn.interrupted, how);
   try {
     std::visit(exchange, decoded.request);
   } catch (const std::bad_alloc&) {
@@ -369,7 +402,10 @@ void Dispatcher::run(const proto::Decoded& decoded, const std::shared_ptr<Device
     counters_.add(Figure::kHandlerExceptions);
     exchange.fail(Errno{EIO});
   }
-  inflight.end(slot_);
+  if (how.until != 0 && running) return put_off(turn, how, header.unique, device);
+  (void)inflight.end(slot_);
+  return std::holds_alternative<proto::InterruptRequest>(decoded.request) &&
+         connection_->backlog.ready();
 }
 
 }  // namespace bough::session

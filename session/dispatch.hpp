@@ -39,8 +39,18 @@ class Dispatcher {
  private:
   bool queue(std::span<const std::byte> message, const proto::Decoded& decoded,
              const std::shared_ptr<Device>& device, std::uint32_t lane) noexcept;
-  void run(const proto::Decoded& decoded, const std::shared_ptr<Device>& device,
-           bool interrupted) noexcept;
+  /// How a request comes to its handler: the first time, or from the backlog.
+  struct Turn {
+    std::span<const std::byte> message;
+    std::uint32_t lane = 0;
+    bool interrupted = false;
+    proto::PutOff put_off;
+  };
+  /// True: something is in the backlog now.
+  bool run(const proto::Decoded& decoded, const std::shared_ptr<Device>& device,
+           const Turn& turn) noexcept;
+  bool put_off(const Turn& turn, const proto::PutOff& how, proto::Unique unique,
+               const std::shared_ptr<Device>& device) noexcept;
   void refuse(std::span<const std::byte> message, Device& device) noexcept;
 
   std::shared_ptr<Connection> connection_;

@@ -38,8 +38,8 @@ bool Inflight::claim(Slot& slot) noexcept {
   return false;
 }
 
-void Inflight::end(Slot& slot) noexcept {
-  slot.word_.store(0, std::memory_order_release);
+bool Inflight::end(Slot& slot) noexcept {
+  return (slot.word_.exchange(0, std::memory_order_acq_rel) & Slot::kInterrupted) != 0;
 }
 
 bool Inflight::defer(const std::shared_ptr<DeferredReply>& reply) {

@@ -50,8 +50,9 @@ class Inflight {
   /// On the slot's worker: takes the right to answer; false if somebody else answered, and is done
   /// with the device. To be called before end().
   [[nodiscard]] bool claim(Slot& slot) noexcept;
-  /// On the slot's worker: the handler returned and its answer was written or given up.
-  void end(Slot& slot) noexcept;
+  /// On the slot's worker: the handler returned and its answer was written or given up. Whether the
+  /// kernel asked to give the request up meanwhile.
+  bool end(Slot& slot) noexcept;
 
   /// Enters a deferred request; true if an INTERRUPT for it came already.
   [[nodiscard]] bool defer(const std::shared_ptr<DeferredReply>& reply);

@@ -138,7 +138,8 @@ StopReason Session::Parts::serve(const SessionHooks& hooks) {
           if (now >= deadline) return true;
           if (!unmounter.done()) return false;
           if (detached == steady_clock::time_point{}) detached = now;
-          return connection->backlog.empty() && (!hooks.unmount || now - detached >= kGrace);
+          return connection->backlog.empty() && connection->backlog.none_put_off() &&
+                 (!hooks.unmount || now - detached >= kGrace);
         },
         kNap);
     while (!unmounter.done() && left() > milliseconds(0)) crew.sleep(left());
@@ -235,6 +236,10 @@ bool Session::notify(proto::Notification notification) {
 
 bool Session::wait_told(std::chrono::milliseconds patience) {
   return parts_->notifier.wait_told(patience);
+}
+
+void Session::resume(std::uint64_t until) noexcept {
+  if (parts_->connection->backlog.resume(until)) parts_->crew.look_into_backlog();
 }
 
 bool Session::interrupted(proto::Unique unique) const noexcept {

@@ -83,6 +83,7 @@ class Session final : public proto::KernelPort {
   void close_backing(std::int32_t id) noexcept override;
   [[nodiscard]] bool notify(proto::Notification notification) override;
   [[nodiscard]] bool wait_told(std::chrono::milliseconds patience) override;
+  void resume(std::uint64_t until) noexcept override;
   [[nodiscard]] bool interrupted(proto::Unique unique) const noexcept override;
 
  private:

@@ -7,11 +7,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -58,7 +61,20 @@ class FakePort final : public proto::KernelPort {
     return notifications;
   }
   bool wait_told(std::chrono::milliseconds) override { return true; }
-  [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return false; }
+  void resume(std::uint64_t until) noexcept override {
+    {
+      const std::lock_guard lock(mutex_);
+      resumed_.insert(until);
+    }
+    resumed_one_.notify_all();
+  }
+  /// Whether the requests that were put off until then are resumed in time.
+  [[nodiscard]] bool wait_resumed(std::uint64_t until) {
+    std::unique_lock lock(mutex_);
+    return resumed_one_.wait_for(lock, std::chrono::seconds(20),
+                                 [&] { return resumed_.contains(until); });
+  }
+  [[nodiscard]] bool interrupted(proto::Unique) const noexcept override { return is_interrupted; }
 
   /// What an id stands for; an inode number of 0: it is not registered.
   [[nodiscard]] Registered registered(std::int32_t id) const {
@@ -88,6 +104,7 @@ class FakePort final : public proto::KernelPort {
   std::uint64_t fail_at = 0;
   bool fail_all = false;
   int backing_error = ELOOP;
+  std::atomic<bool> is_interrupted{false};
 
  private:
   /// In the effective set of the calling thread.
@@ -98,6 +115,8 @@ class FakePort final : public proto::KernelPort {
   }
 
   mutable std::mutex mutex_;
+  std::condition_variable resumed_one_;
+  std::set<std::uint64_t> resumed_;
   std::map<std::int32_t, Registered> registered_;
   std::int32_t last_ = 0;
   std::uint64_t attempts_ = 0;

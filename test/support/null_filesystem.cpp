@@ -285,9 +285,20 @@ Result<std::size_t> NullFilesystem::read(const Context&, const ReadRequest& requ
   return std::size_t{request.size} + (request.offset == 1 ? 1 : 0);
 }
 
-Result<std::uint32_t> NullFilesystem::write(const Context&, const WriteRequest& request) {
+Result<std::uint32_t> NullFilesystem::write(const Context& context, const WriteRequest& request) {
   called("write");
   write_misalignment_ = misalignment(request.data.data());
+  if (puts_writes_off && context.put_off != nullptr) {
+    if (port_->interrupted(context.unique)) return Errno{EINTR};
+    before_put_off();
+    ++context.put_off->done;
+    context.put_off->until = kLater;
+    return Errno{EIO};
+  }
+  if (context.put_off != nullptr && context.put_off->times != 0) {
+    const bool after = context.put_off->after == kLater && context.put_off->until == 0;
+    return after ? static_cast<std::uint32_t>(context.put_off->done) : 0;
+  }
   return static_cast<std::uint32_t>(request.data.size());
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -31,6 +32,12 @@ class NullFilesystem : public proto::Filesystem {
   [[nodiscard]] int starts() const { return starts_.load(); }
   /// What stop() is to say: a thread of the file system's own hangs.
   std::atomic<bool> stuck_at_stop{false};
+  /// A WRITE is put off until kLater while this is set, unless it was interrupted (EINTR); else it
+  /// has "written" a byte for each time that it was.
+  std::atomic<bool> puts_writes_off{false};
+  static constexpr std::uint64_t kLater = 77;
+  /// Called before a WRITE is put off.
+  std::function<void()> before_put_off = [] {};
   [[nodiscard]] int stops() const { return stops_.load(); }
   /// Requests inside handlers that wait for let_go(), by name.
   [[nodiscard]] bool wait_parked(const std::string& name) const;
@@ -57,6 +64,9 @@ class NullFilesystem : public proto::Filesystem {
   void thread_started() override { ++threads_; }
   void idle() noexcept override { ++idles_; }
   bool stop(std::chrono::milliseconds patience) noexcept override;
+  [[nodiscard]] bool still_waits(std::uint64_t until) const noexcept override {
+    return until == kLater && puts_writes_off.load();
+  }
   std::string pool_path(proto::NodeId node) const override;
   void count(std::vector<proto::Counter>& into) const override;
 
