@@ -12,7 +12,6 @@ namespace {
 constexpr auto kMissing = std::to_array<std::string_view>({
     "allow-idmap",
     "follow-symlinks",
-    "moveonenospc",
     "symlinkify",
     "symlinkify-timeout",
 });

@@ -123,6 +123,11 @@ PoolInfo read_info(const ControlClient& pool) {
   info.changed = changed_of(all);
   note_open_files(value_of(all, "open-files"), info);
   note_absent(value_of(all, "absent-branches"), info);
+  each_part(value_of(all, "moves"), [&](std::string_view part) { info.moves.emplace_back(part); });
+  if (value_of(all, "moveonenospc") != "false") {
+    const std::string pinned = value_of(all, "pinned-files");
+    (void)std::from_chars(pinned.data(), pinned.data() + pinned.size(), info.pinned_files);
+  }
   for (BranchInfo& branch : info.branches)
     if (branch.absent.empty()) branch.space = space_of(branch.path);
   return info;

@@ -39,6 +39,11 @@ struct PoolInfo {
   std::vector<BranchInfo> branches;
   /// Not in the pool any more, but files are open on them.
   std::vector<BranchInfo> left;
+  /// Files on their way to another branch, each as the pool tells of it.
+  std::vector<std::string> moves;
+  /// Files that are written past the pool, so that they cannot go to another one; only where files
+  /// do.
+  std::uint64_t pinned_files = 0;
   /// Of both, the keys as they are listed.
   KeyValues policies;
   KeyValues caching;

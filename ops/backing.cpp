@@ -5,6 +5,7 @@
 #include <linux/ioprio.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -366,6 +367,23 @@ class PosixBacking final : public Backing {
     const ProcPath path(path_fd);
     flags &= ~(O_NOFOLLOW | O_CREAT | O_EXCL);
     return opened([&] { return ::open(path.c_str(), flags | O_NOCTTY | O_CLOEXEC); });
+  }
+
+  Result<Fd> duplicate(int fd) override {
+    return opened([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
+  }
+
+  Result<void> replace(int fd, int by) override {
+    // EBUSY: somebody is just being given the number, which cannot last.
+    const auto call = [&] {
+      for (;;)
+        if (const int got = ::dup3(by, fd, O_CLOEXEC); got >= 0 || errno != EBUSY) return got;
+    };
+    return done([&] { return call() < 0 ? -1 : 0; });
+  }
+
+  Result<void> lock(int fd) override {
+    return done([&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
   }
 
   Result<void> clear_direct(int fd) override {

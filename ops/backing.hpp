@@ -115,6 +115,14 @@ class Backing {
   /// The same file once more with other flags (by /proc/self/fd); O_NOFOLLOW, O_CREAT, O_EXCL
   /// dropped.
   virtual Result<Fd> reopen(int path_fd, int flags) = 0;
+  /// One more descriptor of what `fd` has open, of the same open file.
+  virtual Result<Fd> duplicate(int fd) = 0;
+  /// `fd` has from now on open what `by` has (dup3(2)): in one step, while others use it; calls
+  /// that run go on with what it had.
+  virtual Result<void> replace(int fd, int by) = 0;
+  /// A lock of the whole file (flock(2)), until this descriptor and its duplicates are closed.
+  /// EWOULDBLOCK: somebody has it.
+  virtual Result<void> lock(int fd) = 0;
   /// Takes O_DIRECT from an open file. Calls that run meanwhile may still have it.
   virtual Result<void> clear_direct(int fd) = 0;
   /// A new file without a name in `dir` (O_TMPFILE).

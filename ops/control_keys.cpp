@@ -95,8 +95,21 @@ std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   Setting open;
   open.name = "open-files";
   open.get = [&pool] { return open_files(pool); };
-  return {std::move(branches), std::move(paths), std::move(absent), std::move(open),
-          std::move(passthrough)};
+  Setting moves;
+  moves.name = "moves";
+  moves.get = [&pool] {
+    std::string parts;
+    for (const auto& each : pool.relocations.told()) {
+      if (!parts.empty()) parts += kBetween;
+      parts += text_of(each);
+    }
+    return parts;
+  };
+  Setting pinned;
+  pinned.name = "pinned-files";
+  pinned.get = [&pool] { return std::to_string(pool.handles.pinned_writers()); };
+  return {std::move(branches),    std::move(paths), std::move(absent), std::move(open),
+          std::move(passthrough), std::move(moves), std::move(pinned)};
 }
 
 std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()> let_go,

@@ -14,7 +14,9 @@ namespace bough::ops {
 /// of branches that turned read-only too; `editor` takes what is set) and `srcmounts` (their bare
 /// paths), both joined by ':'; joined by "; ": `absent-branches`, "PATH: why" for each, and
 /// `open-files`, "COUNT in PATH" for each branch and "COUNT left PATH" for one that left the pool
-/// while files are open on it. The rows refer to `pool` and `editor`.
+/// while files are open on it; `moves`, text_of() of each file on its way to another branch. How
+/// many files are open for writing that cannot go there: `pinned-files`. The rows refer to `pool`
+/// and `editor`.
 [[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool, BranchEditor& editor);
 
 /// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory

@@ -8,6 +8,7 @@
 #include "ops/credentials.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
+#include "ops/room.hpp"
 
 namespace bough::ops {
 namespace {
@@ -72,7 +73,8 @@ Result<Out> make_on_chosen_branch(Pool& pool, const policy::Policy& policy, cons
     const bool read_only = made.error() == Errno{EROFS};
     if (read_only) demote_if_read_only(pool, set, choice[0]);
     const bool elsewhere = kOnEach && choice.size() > 1 && made.error() != Errno{EEXIST};
-    if (!in_the_way && !read_only && !elsewhere) return made;
+    const bool full = pool.settings.move_when_full != nullptr && lacks_room(made.error());
+    if (!in_the_way && !read_only && !elsewhere && !full) return made;
     if (!failed) failed = made.error();
     facts.rule_out(choice[0]);
   }

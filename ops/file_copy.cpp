@@ -42,13 +42,15 @@ bool same(const Time& a, const Time& b) noexcept {
 
 class Copying {
  public:
-  Copying(Pool& pool, int source, int target, const FileStat& like, Payer payer)
+  Copying(Pool& pool, int source, int target, const FileStat& like, Payer payer,
+          const std::function<bool(std::uint64_t)>& goes_on)
       : pool_(pool),
         backing_(pool.backing),
         source_(source),
         target_(target),
         like_(like),
-        payer_(payer) {}
+        payer_(payer),
+        goes_on_(goes_on) {}
 
   Result<FileStat> run() {
     // Before the data: both decide how that is written.
@@ -67,10 +69,6 @@ class Copying {
         !done && !cannot_hold(done.error()))
       return done.error();
     if (const auto done = backing_.sync(target_, false); !done) return done.error();
-    const auto now = backing_.stat(source_);
-    if (!now) return now.error();
-    if (now->size != like_.size || !same(now->mtime, like_.mtime) || !same(now->ctime, like_.ctime))
-      return Errno{EBUSY};
     return backing_.stat(target_);
   }
 
@@ -91,6 +89,7 @@ class Copying {
         if (!done) return done.error();
         if (*done == 0) return Errno{EBUSY};
         at += *done;
+        if (goes_on_ && !goes_on_(at)) return Errno{ECANCELED};
       }
     }
     return {};
@@ -126,11 +125,24 @@ class Copying {
   const int target_;
   const FileStat& like_;
   const Payer payer_;
+  const std::function<bool(std::uint64_t)>& goes_on_;
   bool by_hand_ = false;
   std::vector<std::byte> buffer_;
 };
 
 }  // namespace
+
+Result<Fd> open_source(Pool& pool, int path_fd) {
+  return open_with_relief(pool, [&] {
+    auto fd = pool.backing.reopen(path_fd, O_RDONLY | O_NOATIME);
+    if (!fd && fd.error() == Errno{EPERM}) fd = pool.backing.reopen(path_fd, O_RDONLY);
+    return fd;
+  });
+}
+
+bool same_content(const FileStat& now, const FileStat& then) noexcept {
+  return now.size == then.size && same(now.mtime, then.mtime);
+}
 
 Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name, Payer payer) {
   const auto like = pool.backing.stat(source);
@@ -139,9 +151,18 @@ Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name, Pay
       pool, [&] { return pool.backing.open_at(to, name, O_RDWR | O_CREAT | O_EXCL, 0); });
   if (!target) return target.error();
   UndoName undo(pool.backing, to, name, false);
-  auto copied = Copying(pool, source, target->get(), *like, payer).run();
-  if (copied) undo.dismiss();
+  auto copied = copy_into(pool, source, *like, target->get(), payer, {});
+  if (!copied) return copied;
+  const auto now = pool.backing.stat(source);
+  if (!now) return now.error();
+  if (!same_content(*now, *like) || !same(now->ctime, like->ctime)) return Errno{EBUSY};
+  undo.dismiss();
   return copied;
+}
+
+Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target, Payer payer,
+                           const std::function<bool(std::uint64_t)>& goes_on) {
+  return Copying(pool, source, target, like, payer, goes_on).run();
 }
 
 }  // namespace bough::ops

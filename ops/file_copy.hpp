@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "ops/pool.hpp"
 
@@ -11,6 +12,9 @@ struct Payer {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
 };
+
+/// A file to be copied, by a descriptor of it (O_PATH will do). That it is read does not show.
+[[nodiscard]] Result<Fd> open_source(Pool& pool, int path_fd);
 
 /// Makes `name` in the directory `to` a whole copy of the regular file `source`, which is open for
 /// reading: data with its holes, owner, mode with set-ids, xattrs with ACLs and capabilities, file
@@ -25,5 +29,17 @@ struct Payer {
 /// not there.
 [[nodiscard]] Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name,
                                          Payer payer);
+
+/// Whether a file's size and mtime say that nobody wrote to it between two looks.
+[[nodiscard]] bool same_content(const FileStat& now, const FileStat& then) noexcept;
+
+/// The same into `target`, an empty file that is open for reading and writing, has mode 0 and stays
+/// the caller's to remove. `like`: what `source` was when the caller looked at it, who also looks
+/// whether it has changed meanwhile. `goes_on` is told
+/// after each piece how many bytes of data it had, holes among them, and says whether to go on
+/// (else ECANCELED).
+[[nodiscard]] Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target,
+                                         Payer payer,
+                                         const std::function<bool(std::uint64_t)>& goes_on);
 
 }  // namespace bough::ops

@@ -33,9 +33,11 @@ bool follows_cut(FileHandle& handle, std::uint64_t offset) noexcept {
 
 Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct) {
   if (((handle.flags & O_DIRECT) != 0) == direct) return handle.fd.get();
-  const int known = handle.twin.load(std::memory_order_acquire);
-  if (known >= 0) return known;
-  if (known == FileHandle::kNoTwin) return handle.fd.get();
+  if (const int known = handle.twin.load(std::memory_order_acquire); known != -1)
+    return known >= 0 ? known : handle.fd.get();
+  const std::lock_guard making(handle.making_twin);
+  if (const int known = handle.twin.load(std::memory_order_acquire); known != -1)
+    return known >= 0 ? known : handle.fd.get();
   int flags =
       branch_open_flags(handle.flags, pool.settings.files.writeback) & ~(O_TRUNC | O_DIRECT);
   if (direct) flags |= O_DIRECT;
@@ -44,14 +46,12 @@ Result<int> descriptor_for(Pool& pool, FileHandle& handle, bool direct) {
     if (!direct)
       if (const auto changed = pool.backing.clear_direct(handle.fd.get()); !changed)
         return opened.error();
-    int none = -1;
-    handle.twin.compare_exchange_strong(none, FileHandle::kNoTwin, std::memory_order_acq_rel);
+    handle.twin.store(FileHandle::kNoTwin, std::memory_order_release);
     return handle.fd.get();
   }
-  int first = -1;
-  if (!handle.twin.compare_exchange_strong(first, opened->get(), std::memory_order_acq_rel))
-    return first >= 0 ? first : handle.fd.get();
-  return opened->release();
+  const int made = opened->release();
+  handle.twin.store(made, std::memory_order_release);
+  return made;
 }
 
 void note_cut(const Pool& pool, FileHandle& handle, std::uint64_t offset, std::uint64_t size,

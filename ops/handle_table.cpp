@@ -132,6 +132,52 @@ HandleRef<FileHandle> HandleTable::any_file_of(NodeId node) {
   return {};
 }
 
+template <class Visit>
+void HandleTable::visit_files_of(NodeId node, Visit visit) {
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const std::lock_guard lock(shards_[i].mutex);
+    for (const Shard::Slot& slot : shards_[i].slots)
+      if (slot.handle != nullptr && !slot.handle->directory && slot.handle->node == node)
+        visit(static_cast<FileHandle&>(*slot.handle));
+  }
+}
+
+std::vector<HandleRef<FileHandle>> HandleTable::files_of(NodeId node) {
+  std::vector<HandleRef<FileHandle>> found;
+  visit_files_of(node, [&](FileHandle& handle) {
+    found.emplace_back(&handle);
+    handle.refs_.fetch_add(1, std::memory_order_relaxed);
+  });
+  return found;
+}
+
+bool HandleTable::are_all_of(const FileId& file, NodeId node) const {
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const std::lock_guard lock(shards_[i].mutex);
+    for (const Shard::Slot& slot : shards_[i].slots) {
+      if (slot.handle == nullptr || slot.handle->directory) continue;
+      const auto& handle = static_cast<const FileHandle&>(*slot.handle);
+      if ((handle.file == file) != (handle.node == node)) return false;
+    }
+  }
+  return true;
+}
+
+void HandleTable::close_changes(NodeId node) noexcept {
+  visit_files_of(node, [](FileHandle& handle) { handle.changes.close(); });
+}
+
+void HandleTable::open_changes(NodeId node) noexcept {
+  visit_files_of(node, [](FileHandle& handle) { handle.changes.open(); });
+}
+
+void HandleTable::relocate(NodeId node, const Location& where) noexcept {
+  visit_files_of(node, [&](FileHandle& handle) {
+    handle.branch.store(where.branch, std::memory_order_relaxed);
+    handle.file = where.file;
+  });
+}
+
 NodeId HandleTable::writer_of(const FileId& file) {
   for (std::size_t i = 0; i < kShards; ++i) {
     const std::lock_guard lock(shards_[i].mutex);
@@ -142,6 +188,19 @@ NodeId HandleTable::writer_of(const FileId& file) {
     }
   }
   return proto::kNoNode;
+}
+
+std::uint64_t HandleTable::pinned_writers() const {
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < kShards; ++i) {
+    const std::lock_guard lock(shards_[i].mutex);
+    for (const Shard::Slot& slot : shards_[i].slots) {
+      if (slot.handle == nullptr || slot.handle->directory) continue;
+      const auto& handle = static_cast<const FileHandle&>(*slot.handle);
+      if ((handle.flags & O_ACCMODE) != O_RDONLY && handle.share.backing_id() != 0) ++count;
+    }
+  }
+  return count;
 }
 
 std::set<BranchId> HandleTable::branches_of_files() {

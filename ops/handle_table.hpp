@@ -35,6 +35,44 @@ struct Handle {
   std::atomic<std::uint32_t> refs_{1};
 };
 
+/// Says whether an open file may be changed, and lets who wants to move it wait for those who do.
+/// Any thread; entering and leaving is one atomic operation each.
+class ChangeGate {
+ public:
+  /// One change that is being made by this handle. False: the file is being moved, and nothing may
+  /// be changed now.
+  class Passage {
+   public:
+    explicit Passage(ChangeGate& gate) noexcept : gate_(gate) {
+      open_ = (gate.word_.fetch_add(1, std::memory_order_acq_rel) & kClosed) == 0;
+      if (!open_) leave();
+    }
+    ~Passage() {
+      if (open_) leave();
+    }
+    Passage(const Passage&) = delete;
+    Passage& operator=(const Passage&) = delete;
+    [[nodiscard]] explicit operator bool() const noexcept { return open_; }
+
+   private:
+    void leave() noexcept { gate_.word_.fetch_sub(1, std::memory_order_acq_rel); }
+    ChangeGate& gate_;
+    bool open_ = false;
+  };
+
+  void close() noexcept { word_.fetch_or(kClosed, std::memory_order_acq_rel); }
+  void open() noexcept { word_.fetch_and(~kClosed, std::memory_order_acq_rel); }
+  /// Of a closed one: no change is being made any more. (Who finds it closed is counted for a
+  /// moment.)
+  [[nodiscard]] bool drained() const noexcept {
+    return word_.load(std::memory_order_acquire) == kClosed;
+  }
+
+ private:
+  static constexpr std::uint32_t kClosed = 1U << 31;
+  std::atomic<std::uint32_t> word_{0};
+};
+
 struct FileHandle final : Handle {
   FileHandle(NodeId node_id, Fd descriptor, BranchId on, std::uint32_t open_flags,
              Passthrough::Share of_node = {}, const FileId& opened = {})
@@ -49,9 +87,13 @@ struct FileHandle final : Handle {
   /// Holds the node.
   const Passthrough::Share share;
 
+  /// The number stays; what it has open is another file once the file is moved
+  /// (Backing::replace()).
   const Fd fd;
-  const BranchId branch;
-  const FileId file;
+  std::atomic<BranchId> branch;
+  /// Changes and is compared under the lock of the table's shard.
+  FileId file;
+  ChangeGate changes;
   /// open(2)'s flags as the caller gave them.
   const std::uint32_t flags;
   /// The same file for the other kind of I/O: without O_DIRECT if `fd` has it, else with it. Made
@@ -59,6 +101,9 @@ struct FileHandle final : Handle {
   /// is without O_DIRECT.
   std::atomic<int> twin{-1};
   static constexpr int kNoTwin = -2;
+  /// Held while the twin is made, and while both become another file: else the twin could be the
+  /// old one's. Across an open(2) on the branch.
+  std::mutex making_twin;
   /// Where pieces of O_DIRECT calls ended that the kernel may have cut there. See ops/file_handle.
   std::array<std::atomic<std::uint64_t>, 4> cuts{kNotCut, kNotCut, kNotCut, kNotCut};
   std::atomic<std::uint32_t> next_cut{0};
@@ -132,9 +177,22 @@ class HandleTable {
   /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case
   /// only.
   [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
+  /// All open files of the node. Looks at every handle.
+  [[nodiscard]] std::vector<HandleRef<FileHandle>> files_of(NodeId node);
+  /// Whether those who have the file open are the open files of the node. (Files that were renamed
+  /// behind the pool may have two nodes.)
+  [[nodiscard]] bool are_all_of(const FileId& file, NodeId node) const;
+  /// ChangeGate::close() and open() of each.
+  void close_changes(NodeId node) noexcept;
+  void open_changes(NodeId node) noexcept;
+  /// They are this file from now on.
+  void relocate(NodeId node, const Location& where) noexcept;
   /// The node through which the file is open for writing; kNoNode: it is not. Looks at every
   /// handle.
   [[nodiscard]] NodeId writer_of(const FileId& file);
+  /// How many files are open for writing that the kernel reads and writes itself. Looks at every
+  /// handle.
+  [[nodiscard]] std::uint64_t pinned_writers() const;
   /// Of every open file.
   [[nodiscard]] std::set<BranchId> branches_of_files();
   /// Takes it out; what it held goes when the last reference does. Empty: was not there.
@@ -159,6 +217,9 @@ class HandleTable {
  private:
   [[nodiscard]] Handle* find(HandleId id, bool directory);
   [[nodiscard]] std::vector<HandleId> ids() const;
+  /// Under each shard's lock.
+  template <class Visit>
+  void visit_files_of(NodeId node, Visit visit);
   struct Shard;
   static constexpr std::size_t kShards = 16;
   static constexpr unsigned kTagShift = 56;

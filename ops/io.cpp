@@ -6,6 +6,7 @@
 #include "ops/file_handle.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
+#include "ops/room.hpp"
 
 namespace bough::ops {
 namespace {
@@ -71,6 +72,13 @@ Result<std::size_t> in_one_call(Pool& pool, FileHandle& handle, std::uint32_t fl
   return call(*buffered);
 }
 
+template <class Call>
+Result<std::size_t> in_buffered_call(Pool& pool, FileHandle& handle, Call call) {
+  const auto fd = descriptor_for(pool, handle, false);
+  if (!fd) return fd.error();
+  return call(*fd);
+}
+
 /// The whole range, since the page cache takes fewer bytes than it asked for as the file's end.
 Result<std::size_t> read_all(Pool& pool, FileHandle& handle, std::span<std::byte> out,
                              std::uint64_t offset) {
@@ -89,27 +97,46 @@ Result<std::size_t> read_all(Pool& pool, FileHandle& handle, std::span<std::byte
   return filled;
 }
 
-Result<std::size_t> write_all(Pool& pool, FileHandle& handle, const proto::WriteRequest& request,
-                              bool append) {
-  const auto fd = descriptor_for(pool, handle, false);
-  if (!fd) return fd.error();
-  std::size_t written = 0;
+/// What is left of a WRITE of which `written` bytes are done, which counts along. The caller has
+/// been made the thread's own identity.
+Result<void> write_rest(Pool& pool, FileHandle& handle, const proto::WriteRequest& request,
+                        std::size_t& written) {
+  // With writeback the kernel knows the end: what belongs before it may still be in its cache.
+  const bool append =
+      !request.from_cache && (request.flags & O_APPEND) != 0 && !pool.settings.files.writeback;
+  const bool callers = !request.from_cache && is_callers_range(request);
+  // A short count is the caller's to see, unless there may be room elsewhere for the rest.
+  const bool all = !callers || pool.settings.move_when_full != nullptr;
   while (written < request.data.size()) {
-    const auto done =
-        pool.backing.write(*fd, request.data.subspan(written), request.offset + written, append);
-    if (!done) {
-      if (done.error() == Errno{EINTR}) continue;
-      // The kernel never retries what was short from its cache: a lost page must be an error.
-      if (written == 0 || request.from_cache) return done.error();
-      break;
-    }
-    if (*done == 0) {
-      if (written == 0 || request.from_cache) return Errno{EIO};
-      break;
-    }
+    const auto rest = request.data.subspan(written);
+    const std::uint64_t offset = request.offset + written;
+    const auto put = [&](int fd) { return pool.backing.write(fd, rest, offset, append); };
+    const auto done = callers ? in_one_call(pool, handle, request.flags, offset, rest.size(),
+                                            pool.agreement.max_write, put)
+                              : in_buffered_call(pool, handle, put);
+    if (!done && done.error() == Errno{EINTR} && !callers) continue;
+    if (!done) return done.error();
+    // The kernel never retries what was short from its cache: a lost page must be an error.
+    if (*done == 0 && !callers) return Errno{EIO};
     written += *done;
+    if (!all || *done == 0) return {};
   }
-  return written;
+  return {};
+}
+
+Result<void> write_as_payer(Pool& pool, const Context& context, FileHandle& handle,
+                            const proto::WriteRequest& request, std::size_t& written) {
+  const int fd = handle.fd.get();
+  const auto owner = who_pays(pool, context, fd, request.from_cache);
+  if (!owner) return owner.error();
+  // For a thread without CAP_FSETID the branch's own kernel clears set-ids on a write.
+  const std::uint32_t acting = pool.may_become ? owner->uid : pool.own.uid;
+  if (request.kill_suidgid && acting == 0)
+    if (const auto cleared = clear_set_ids(pool, fd); !cleared) return cleared;
+
+  const CallerGuard guard = allocate_as(pool, *owner);
+  if (!guard.ready()) return guard.ready();
+  return write_rest(pool, handle, request, written);
 }
 
 }  // namespace
@@ -137,28 +164,13 @@ Result<std::uint32_t> write(Pool& pool, const Context& context,
   note_branch(context, pool, handle->branch);
   if (pool.settings.files.null_rw) return static_cast<std::uint32_t>(request.data.size());
   adopt_priority(pool, context);
-  const int fd = handle->fd.get();
-  const auto owner = who_pays(pool, context, fd, request.from_cache);
-  if (!owner) return owner.error();
-  // For a thread without CAP_FSETID the branch's own kernel clears set-ids on a write.
-  const std::uint32_t acting = pool.may_become ? owner->uid : pool.own.uid;
-  if (request.kill_suidgid && acting == 0)
-    if (const auto cleared = clear_set_ids(pool, fd); !cleared) return cleared.error();
-
-  const CallerGuard guard = allocate_as(pool, *owner);
-  if (!guard.ready()) return guard.ready().error();
-  // With writeback the kernel knows the end: what belongs before it may still be in its cache.
-  const bool append =
-      !request.from_cache && (request.flags & O_APPEND) != 0 && !pool.settings.files.writeback;
-  const auto written =
-      request.from_cache || !is_callers_range(request)
-          ? write_all(pool, *handle, request, append)
-          : in_one_call(pool, *handle, request.flags, request.offset, request.data.size(),
-                        pool.agreement.max_write, [&](int on) {
-                          return pool.backing.write(on, request.data, request.offset, append);
-                        });
-  if (!written) return written.error();
-  return static_cast<std::uint32_t>(*written);
+  std::size_t written = context.put_off != nullptr ? context.put_off->done : 0;
+  const auto result = with_room(pool, context, *handle, request.data.size() - written, [&] {
+    return write_as_payer(pool, context, *handle, request, written);
+  });
+  if (context.put_off != nullptr) context.put_off->done = written;
+  if (!result && (written == 0 || request.from_cache)) return result.error();
+  return static_cast<std::uint32_t>(written);
 }
 
 Result<void> fsync(Pool& pool, const Context& context, const proto::FsyncRequest& request) {
@@ -172,10 +184,11 @@ Result<void> fallocate(Pool& pool, const Context& context, const proto::Fallocat
   const auto handle = pool.handles.file(request.handle);
   if (!handle) return Errno{EBADF};
   note_branch(context, pool, handle->branch);
-  const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
-  if (!guard.ready()) return guard.ready();
-  const auto done =
-      pool.backing.allocate(handle->fd.get(), request.mode, request.offset, request.length);
+  const auto done = with_room(pool, context, *handle, request.length, [&]() -> Result<void> {
+    const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
+    if (!guard.ready()) return guard.ready();
+    return pool.backing.allocate(handle->fd.get(), request.mode, request.offset, request.length);
+  });
   // Several branches may be on one disk.
   for (const auto& branch : *pool.branches.snapshot()) branch->forget_statfs();
   return done;
@@ -196,11 +209,13 @@ Result<std::uint64_t> copy_file_range(Pool& pool, const Context& context,
   if (!in || !out) return Errno{EBADF};
   if (request.flags != 0) return Errno{EINVAL};
   note_branch(context, pool, out->branch);
-  const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
-  if (!guard.ready()) return guard.ready().error();
-  const auto copied =
-      pool.backing.copy_range(in->fd.get(), request.offset_in, out->fd.get(), request.offset_out,
-                              static_cast<std::size_t>(std::min(request.length, kCopyMax)));
+  const auto length = static_cast<std::size_t>(std::min(request.length, kCopyMax));
+  const auto copied = with_room(pool, context, *out, length, [&]() -> Result<std::size_t> {
+    const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
+    if (!guard.ready()) return guard.ready().error();
+    return pool.backing.copy_range(in->fd.get(), request.offset_in, out->fd.get(),
+                                   request.offset_out, length);
+  });
   if (!copied) return copied.error();
   return std::uint64_t{*copied};
 }

@@ -29,14 +29,6 @@ struct Break {
   FileId file;
 };
 
-Result<Fd> open_source(Pool& pool, int path_fd) {
-  return open_with_relief(pool, [&] {
-    auto fd = pool.backing.reopen(path_fd, O_RDONLY | O_NOATIME);
-    if (!fd && fd.error() == Errno{EPERM}) fd = pool.backing.reopen(path_fd, O_RDONLY);
-    return fd;
-  });
-}
-
 /// A whole copy beside the name.
 Result<FileStat> copy_beside(Pool& pool, int source, int directory, HiddenName& name, Payer payer) {
   constexpr int kTries = 4;

@@ -21,6 +21,16 @@ NodeLocks::Shared::~Shared() {
   if (locks_ != nullptr) locks_->give_back(locks_->shared_, node_);
 }
 
+NodeLocks::Shared NodeLocks::try_share(proto::NodeId node) {
+  const std::lock_guard lock(mutex_);
+  Shared shared;
+  if (has(alone_, node)) return shared;
+  shared_.push_back(node);
+  shared.locks_ = this;
+  shared.node_ = node;
+  return shared;
+}
+
 NodeLocks::Alone::Alone(NodeLocks& locks, proto::NodeId node) : locks_(locks), node_(node) {
   std::unique_lock lock(locks.mutex_);
   locks.given_back_.wait(lock, [&] { return !has(locks.alone_, node); });

@@ -22,8 +22,10 @@ class NodeLocks {
         : locks_(std::exchange(other.locks_, nullptr)), node_(other.node_) {}
     Shared& operator=(Shared&&) = delete;
     ~Shared();
+    [[nodiscard]] explicit operator bool() const noexcept { return locks_ != nullptr; }
 
    private:
+    friend class NodeLocks;
     NodeLocks* locks_ = nullptr;
     proto::NodeId node_ = proto::kNoNode;
   };
@@ -39,6 +41,9 @@ class NodeLocks {
     NodeLocks& locks_;
     const proto::NodeId node_;
   };
+
+  /// To share it without waiting; holds nothing if somebody has it alone, or waits to.
+  [[nodiscard]] Shared try_share(proto::NodeId node);
 
  private:
   using Nodes = std::vector<proto::NodeId>;

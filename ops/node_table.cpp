@@ -541,6 +541,22 @@ bool NodeTable::next_name(NodeId node, std::uint32_t tried, NodeView& into) {
   return into.named;
 }
 
+std::vector<NodeTable::PlaceName> NodeTable::names_of(NodeId file) const {
+  const Locked state(mutex_, *state_);
+  std::vector<PlaceName> found;
+  const Slot slot = state->find(file);
+  if (slot == 0) return found;
+  PathText path;
+  Slot edge = state->nodes[slot].edge;
+  for (std::uint32_t left = state->nodes[slot].names; left != 0; --left) {
+    const EdgeRecord& record = state->edges[edge];
+    if (state->path_of(record.parent, path))
+      found.push_back({std::string(path.view()), std::string(state->name_of(record))});
+    edge = record.next;
+  }
+  return found;
+}
+
 NodeId NodeTable::child(NodeId parent, std::string_view name) const {
   const Locked state(mutex_, *state_);
   const Slot edge = state->find_edge(parent, name);

@@ -118,6 +118,13 @@ class NodeTable {
   /// makes the next edge the last used one and fills `into`. False: all were tried (`tried`
   /// counts), or none leads here from the root.
   [[nodiscard]] bool next_name(NodeId node, std::uint32_t tried, NodeView& into);
+  /// Every name by which a file is known: the directory's path, and the name.
+  struct PlaceName {
+    std::string directory;
+    std::string name;
+    friend bool operator==(const PlaceName&, const PlaceName&) = default;
+  };
+  [[nodiscard]] std::vector<PlaceName> names_of(NodeId file) const;
   /// The node that `name` in `parent` led to when last seen; kNoNode when unknown.
   [[nodiscard]] NodeId child(NodeId parent, std::string_view name) const;
   [[nodiscard]] NodeId parent(NodeId directory) const;

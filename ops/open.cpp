@@ -177,6 +177,7 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   const proto::HandleId handle = pool.handles.add(
       std::make_unique<FileHandle>(node, std::move(fd), on, flags, *std::move(share), stat.id),
       lane_of(on));
+  pool.relocations.attend(handle);
   reply.claim = proto::HandleClaim(pool.owner, handle);
   return reply;
 }

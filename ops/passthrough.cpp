@@ -2,6 +2,12 @@
 
 namespace bough::ops {
 
+bool Passthrough::bound(NodeId node) {
+  Shard& shard = shard_of(node);
+  const std::lock_guard lock(shard.mutex);
+  return shard.bound.contains(node.value);
+}
+
 void Passthrough::leave(NodeId node, std::int32_t id) noexcept {
   if (id == 0) return nodes_.unhold(node);
   Shard& shard = shard_of(node);

@@ -96,6 +96,10 @@ class Passthrough {
     return holds == 0 ? Share() : Share(*this, node, id ? *id : 0);
   }
 
+  /// Whether the kernel reads and writes the node's file itself. Once no, it stays no for as long
+  /// as the caller holds the node.
+  [[nodiscard]] bool bound(NodeId node);
+
   struct Figures {
     /// Backing ids registered so far, and given back.
     std::uint64_t opened = 0;

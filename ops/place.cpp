@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "ops/clone_path.hpp"
+#include "ops/copy_metadata.hpp"
 #include "ops/raw_dirents.hpp"
 
 namespace bough::ops {
@@ -154,6 +155,15 @@ std::shared_ptr<Fd> pin_victim(Pool& pool, int parent, const char* name, const F
   }
   pool.figures.unpinned_victims.fetch_add(1, std::memory_order_relaxed);
   return nullptr;
+}
+
+Result<void> sync_directory(Pool& pool, int directory) {
+  const auto readable = open_with_relief(
+      pool, [&] { return pool.backing.reopen(directory, O_RDONLY | O_DIRECTORY); });
+  if (!readable) return readable.error();
+  const auto synced = pool.backing.sync(readable->get(), false);
+  if (!synced && cannot_hold(synced.error())) return {};
+  return synced;
 }
 
 UndoName::~UndoName() {

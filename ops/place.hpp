@@ -77,6 +77,10 @@ void demote_if_read_only(Pool& pool, const BranchSet& set, std::size_t index);
 [[nodiscard]] std::shared_ptr<Fd> pin_victim(Pool& pool, int parent, const char* name,
                                              const FileId& expected);
 
+/// What changed in a directory (O_PATH will do) reaches the disk. Some file systems have no such
+/// call for directories, and write them at once or not at all.
+[[nodiscard]] Result<void> sync_directory(Pool& pool, int directory);
+
 /// Takes back a name that was just made, unless the operation came to its end. Lives no longer than
 /// the descriptor of the name's directory.
 class UndoName {

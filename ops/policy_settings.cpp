@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ops/settings.hpp"
+#include "proto/bool_text.hpp"
 
 namespace bough::ops {
 namespace {
@@ -40,6 +41,29 @@ Setting policy_row(std::string name, std::span<const policy::Policy> policies, s
   };
   row.get = std::move(get);
   row.fallback = row.get();
+  return row;
+}
+
+/// The peer's: a switch as well as a policy.
+Setting move_when_full_row(std::span<const policy::Policy> policies,
+                           proto::LiveValue<const policy::Policy*>& bound) {
+  Setting row = policy_row(
+      "moveonenospc", policies,
+      "a file that has no room left on its branch goes on, with all that is open of it, on another "
+      "one that this create policy chooses (true: pfrd)",
+      [&bound](const policy::Policy* policy) { bound = policy; },
+      [&bound] {
+        const policy::Policy* const policy = bound;
+        return policy == nullptr ? proto::bool_text(false) : std::string(policy->name);
+      });
+  row.form = "BOOL|POLICY";
+  row.bare = "true";
+  row.set = [policies, &bound, named = std::move(row.set)](std::string_view text) -> std::string {
+    const auto on = proto::parse_bool(text);
+    if (!on) return named(text).empty() ? "" : "wants true, false or " + names_of(policies, ", ");
+    bound = *on ? policy::find(policies, "pfrd") : nullptr;
+    return {};
+  };
   return row;
 }
 
@@ -103,6 +127,8 @@ void add_policy_settings(std::vector<Setting>& table, Settings& settings) {
   table.push_back(category_row(
       "category.action", actions, settings.action,
       "which copies are changed or removed beside the one that is read; the same names"));
+
+  table.push_back(move_when_full_row(creates, settings.move_when_full));
 
   const auto create = [&](const char* name, CreateFunction function, const char* help) {
     table.push_back(function_row(name, creates, settings.create, function, help));

@@ -20,6 +20,7 @@
 #include "ops/node_table.hpp"
 #include "ops/passthrough.hpp"
 #include "ops/refresher.hpp"
+#include "ops/relocations.hpp"
 #include "ops/seen_files.hpp"
 #include "ops/settings.hpp"
 #include "policy/facts.hpp"
@@ -90,6 +91,9 @@ struct Pool {
     /// Files that the kernel would not take as backing files.
     std::atomic<std::uint64_t> backing_refusals{0};
   } figures;
+
+  /// Works with all of the above.
+  Relocations relocations{*this};
 };
 
 }  // namespace bough::ops

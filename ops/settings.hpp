@@ -71,6 +71,9 @@ struct Settings {
   proto::LiveValue<StatfsOf> statfs_of{StatfsOf::kBase};
   proto::LiveValue<StatfsIgnore> statfs_ignore{StatfsIgnore::kNone};
   proto::LiveValue<BranchAbsent> branch_absent{BranchAbsent::kEio};
+  /// The option moveonenospc: the create policy that chooses where a file goes on that has no room
+  /// left on its branch. Null: it stays.
+  proto::LiveValue<const policy::Policy*> move_when_full{nullptr};
 
   /// Defaults: create pfrd, search ff, action epall.
   Settings();

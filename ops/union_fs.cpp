@@ -23,8 +23,10 @@
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/link_cow.hpp"
+#include "ops/move_record.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
+#include "ops/room.hpp"
 #include "ops/virtual_xattr.hpp"
 
 namespace bough::ops {
@@ -183,7 +185,8 @@ class UnionFs final : public proto::Filesystem {
 
   ~UnionFs() override {
     // Its thread uses what goes before the pool does.
-    while (!pool_.absences.stop(std::chrono::hours(1))) {
+    while (!pool_.relocations.stop(std::chrono::hours(1)) ||
+           !pool_.absences.stop(std::chrono::hours(1))) {
     }
     static_cast<void>(UnionFs::stop(std::chrono::milliseconds(0)));
   }
@@ -224,6 +227,7 @@ class UnionFs final : public proto::Filesystem {
     pool_.may_become = can_become_others(pool_.backing, pool_.own);
     for (const auto& branch : *pool_.branches.snapshot())
       if (!branch->absent()) note_use(*branch);
+    finish_moves(pool_);
     pool_.absences.start(
         [this](const Branch& branch, bool there) { branch_changed(branch, there); });
   }
@@ -244,12 +248,14 @@ class UnionFs final : public proto::Filesystem {
     let_go_of_listings(pool_);
     pool_.refresher.rest();
     pool_.listers.rest();
+    pool_.relocations.rest();
   }
 
   bool stop(std::chrono::milliseconds patience) noexcept override {
     const bool looked = pool_.absences.stop(patience);
     const bool refreshed = pool_.refresher.stop(patience);
-    const bool alone = pool_.listers.stop(patience) && refreshed && looked;
+    const bool settled = pool_.relocations.stop(patience);
+    const bool alone = pool_.listers.stop(patience) && refreshed && looked && settled;
     pool_.handles.clear();
     pool_.nodes.clear();
     return alone;
@@ -261,8 +267,9 @@ class UnionFs final : public proto::Filesystem {
   }
   void drop_handle(proto::HandleId handle) noexcept override { close_handle(pool_, handle); }
 
-  /// Nothing is put off.
-  [[nodiscard]] bool still_waits(std::uint64_t) const noexcept override { return false; }
+  [[nodiscard]] bool still_waits(std::uint64_t until) const noexcept override {
+    return pool_.relocations.under_way(until);
+  }
 
   // --- for people
   [[nodiscard]] std::string pool_path(NodeId node) const override {
@@ -303,6 +310,8 @@ class UnionFs final : public proto::Filesystem {
         {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)},
         {"backing_files", passed.opened - passed.closed},
         {"backing_files_opened", passed.opened},
+        {"moved_files", pool_.relocations.moved()},
+        {"refused_moves", pool_.relocations.refused()},
         {"backing_refusals", figures.backing_refusals.load(std::memory_order_relaxed)}};
     into.insert(into.end(), all);
   }
@@ -422,11 +431,15 @@ class UnionFs final : public proto::Filesystem {
   Result<proto::AttrReply> setattr(const Context& context,
                                    const proto::SetattrRequest& request) override {
     if (is_control_node(context.node)) return Errno{EPERM};
-    if (!request.size || request.handle)
-      return by_path([&] { return ops::setattr(pool_, context, request); });
+    if (request.handle) {
+      const auto handle = pool_.handles.file(*request.handle);
+      if (!handle) return Errno{EBADF};
+      return change_attributes(context, request, *handle);
+    }
+    if (!request.size) return change_attributes(context, request, context.node);
     const auto same_file = own_file(pool_, context, context.node, true);
     if (!same_file) return same_file.error();
-    return by_path([&] { return ops::setattr(pool_, context, request); });
+    return change_attributes(context, request, context.node);
   }
   Result<void> access(const Context& context, const proto::AccessRequest& request) override {
     if (is_control_node(context.node)) {
@@ -449,7 +462,9 @@ class UnionFs final : public proto::Filesystem {
     if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] {
-      return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
+      return unless_moving(pool_, context, context.node, [&] {
+        return with_freed_space(pool_, [&] { return ops::setxattr(pool_, context, request); });
+      });
     });
   }
   Result<std::size_t> getxattr(const Context& context, const proto::GetxattrRequest& request,
@@ -473,7 +488,10 @@ class UnionFs final : public proto::Filesystem {
     if (is_control_node(context.node)) return Errno{ENODATA};
     if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (own_key(request.name)) return Errno{EPERM};
-    return by_path([&] { return ops::removexattr(pool_, context, request); });
+    return by_path([&] {
+      return unless_moving(pool_, context, context.node,
+                           [&] { return ops::removexattr(pool_, context, request); });
+    });
   }
 
   // --- files
@@ -483,7 +501,9 @@ class UnionFs final : public proto::Filesystem {
     const bool changes = (request.flags & O_ACCMODE) != O_RDONLY || (request.flags & O_TRUNC) != 0;
     const auto same_file = own_file(pool_, context, context.node, changes);
     if (!same_file) return same_file.error();
-    return by_path([&] { return ops::open(pool_, context, request); });
+    const auto open = [&] { return ops::open(pool_, context, request); };
+    if ((request.flags & O_TRUNC) == 0) return by_path(open);
+    return by_path([&] { return unless_moving(pool_, context, context.node, open); });
   }
   Result<proto::CreateReply> create(const Context& context,
                                     const proto::CreateRequest& request) override {
@@ -503,7 +523,7 @@ class UnionFs final : public proto::Filesystem {
     return ops::read(pool_, context, request, out);
   }
   Result<std::uint32_t> write(const Context& context, const proto::WriteRequest& request) override {
-    return with_freed_space(pool_, [&] { return ops::write(pool_, context, request); });
+    return ops::write(pool_, context, request);
   }
   Result<void> flush(const Context& context, const proto::FlushRequest& request) override {
     return ops::flush(pool_, context, request);
@@ -516,19 +536,22 @@ class UnionFs final : public proto::Filesystem {
     return ops::fsync(pool_, context, request);
   }
   Result<void> fallocate(const Context& context, const proto::FallocateRequest& request) override {
-    return with_freed_space(pool_, [&] { return ops::fallocate(pool_, context, request); });
+    return ops::fallocate(pool_, context, request);
   }
   Result<std::uint64_t> lseek(const Context& context, const proto::LseekRequest& request) override {
     return ops::lseek(pool_, context, request);
   }
   Result<std::uint64_t> copy_file_range(const Context& context,
                                         const proto::CopyFileRangeRequest& request) override {
-    return with_freed_space(pool_, [&] { return ops::copy_file_range(pool_, context, request); });
+    return ops::copy_file_range(pool_, context, request);
   }
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {
     if (is_control_node(context.node)) return Errno{ENOTTY};
-    return by_path([&] { return ops::ioctl(pool_, context, request, out); });
+    const auto run = [&] { return ops::ioctl(pool_, context, request, out); };
+    if (const auto file = pool_.handles.file(request.handle))
+      return by_path([&] { return unless_moving(pool_, context, *file, run); });
+    return by_path(run);
   }
   // Locks are the kernel's own while POSIX_LOCKS and FLOCK_LOCKS are not wanted: none of these
   // comes.
@@ -584,6 +607,7 @@ class UnionFs final : public proto::Filesystem {
     pool_.free_names.forget_all();
     expire_names(pool_, mounted_inside_);
     if (!there) return;
+    finish_moves(pool_);
     if (Branch* const back = pool_.branches.snapshot()->by_id(branch.id())) note_use(*back);
   }
 
@@ -625,6 +649,17 @@ class UnionFs final : public proto::Filesystem {
   }
   [[nodiscard]] proto::AttrReply control_attr(NodeId control) const {
     return {pool_.settings.attr_valid, control_.attr(control, pool_.own)};
+  }
+
+  /// By one of the file's handles, or by its node.
+  template <class Subject>
+  Result<proto::AttrReply> change_attributes(const Context& context,
+                                             const proto::SetattrRequest& request,
+                                             Subject&& subject) {
+    return by_path([&] {
+      return with_room(pool_, context, subject, request.size.value_or(0),
+                       [&] { return ops::setattr(pool_, context, request); });
+    });
   }
 
   template <class Operation>

@@ -86,6 +86,10 @@ std::string pool_text(const PoolInfo& info) {
   for (const BranchInfo& branch : info.left)
     text += "taken out of the pool but in use: " + branch.path +
             ", open files: " + std::to_string(branch.open_files) + "\n";
+  for (const std::string& move : info.moves) text += "moving: " + move + "\n";
+  if (info.pinned_files != 0)
+    text += "open files that cannot move to another branch, as they are passed through: " +
+            std::to_string(info.pinned_files) + "\n";
   // Where the functions of each category have one policy, that says it all.
   bool alike = true;
   for (const auto& [key, value] : info.policies) {

@@ -199,7 +199,7 @@ TEST_CASE("what is said of mergerfs' options is said of none that is there") {
     CHECK(cli::about_mergerfs_option(row.name).empty());
     for (const std::string& alias : row.aliases) CHECK(cli::about_mergerfs_option(alias).empty());
   }
-  CHECK_FALSE(cli::about_mergerfs_option("moveonenospc").empty());
+  CHECK_FALSE(cli::about_mergerfs_option("symlinkify").empty());
 }
 
 TEST_CASE("an old name is that of no row, and stands for one") {
@@ -252,6 +252,7 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   CHECK(shown(config, "passthrough.io") == "off");
   CHECK(shown(config, "flush-on-close") == "opened-for-write");
   CHECK(shown(config, "scheduling-priority") == "-10");
+  CHECK(shown(config, "moveonenospc") == "pfrd");
   Configuration other;
   line.options = cli::split_options("cache.files=full,subtype=boughfs");
   cli::configure(other, line);

@@ -109,8 +109,8 @@ TEST_CASE_FIXTURE(Fixture, "an unknown key is refused with the nearest known one
 }
 
 TEST_CASE_FIXTURE(Fixture, "an option of mergerfs that is not there is told from a slip") {
-  CHECK(complaint("moveonenospc=true") ==
-        "-o moveonenospc=true: an option of mergerfs that boughfs does not have yet: leave it out");
+  CHECK(complaint("symlinkify=true") ==
+        "-o symlinkify=true: an option of mergerfs that boughfs does not have yet: leave it out");
   for (const char* nothing : {"use_ino", "hard_remove", "splice_move=true", "no_splice_read",
                               "big_writes", "atomic_o_trunc", "gid-cache.expire-timeout=60"})
     CHECK(complaint(nothing).empty());
@@ -136,10 +136,10 @@ TEST_CASE_FIXTURE(Fixture, "a sloppy mount passes over unknown keys, but not ove
 TEST_CASE_FIXTURE(Fixture, "a machine that has to boot is warned of an unknown key") {
   using Lines = std::vector<std::string>;
   const auto warn = OptionTable::Unknown::kWarn;
-  CHECK(apply("minfrespace=1,minfreespace=7G,moveonenospc=true,wrong", warn) ==
+  CHECK(apply("minfrespace=1,minfreespace=7G,symlinkify=true,wrong", warn) ==
         Lines{"-o minfrespace=1: there is no option 'minfrespace', did you mean 'minfreespace'? "
               "passed over",
-              "-o moveonenospc=true: an option of mergerfs that boughfs does not have yet: passed "
+              "-o symlinkify=true: an option of mergerfs that boughfs does not have yet: passed "
               "over",
               "-o wrong: there is no option 'wrong'; passed over"});
   CHECK(values.size == "7G");

@@ -58,6 +58,25 @@ TEST_CASE("the defaults") {
   CHECK(settings.negative_valid.get() == 0s);
 }
 
+TEST_CASE("moveonenospc: a switch as well as a policy") {
+  Settings settings;
+  const auto table = settings_table(settings);
+  const Setting& move = row(table, "moveonenospc");
+  CHECK(move.bare == "true");
+  for (const char* on : {"true", "yes", "1", "pfrd"}) {
+    CHECK(move.set(on).empty());
+    CHECK(move.get() == "pfrd");
+  }
+  CHECK(move.set("eplfs").empty());
+  CHECK(move.get() == "eplfs");
+  CHECK(settings.move_when_full->name == "eplfs");
+  for (const char* wrong : {"maybe", "PFRD", ""}) CHECK_FALSE(move.set(wrong).empty());
+  CHECK(move.get() == "eplfs");
+  CHECK(move.set("off").empty());
+  CHECK(move.get() == "false");
+  CHECK(settings.move_when_full.get() == nullptr);
+}
+
 TEST_CASE("values reach the settings, wrong ones change nothing") {
   Settings settings;
   const auto table = settings_table(settings);

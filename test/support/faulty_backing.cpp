@@ -146,6 +146,18 @@ Result<Fd> FaultyBacking::reopen(int path_fd, int flags) {
   return pass(Call::kReopen, path_fd, [&](std::size_t) { return real_.reopen(path_fd, flags); });
 }
 
+Result<Fd> FaultyBacking::duplicate(int fd) {
+  return pass(Call::kDuplicate, fd, [&](std::size_t) { return real_.duplicate(fd); });
+}
+
+Result<void> FaultyBacking::replace(int fd, int by) {
+  return pass(Call::kReplace, fd, [&](std::size_t) { return real_.replace(fd, by); });
+}
+
+Result<void> FaultyBacking::lock(int fd) {
+  return pass(Call::kLock, fd, [&](std::size_t) { return real_.lock(fd); });
+}
+
 Result<void> FaultyBacking::clear_direct(int fd) {
   return pass(Call::kClearDirect, fd, [&](std::size_t) { return real_.clear_direct(fd); });
 }

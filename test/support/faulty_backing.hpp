@@ -21,6 +21,9 @@ enum class Call : std::uint8_t {
   kOpenDirectory,
   kOpenAt,
   kReopen,
+  kDuplicate,
+  kReplace,
+  kLock,
   kClearDirect,
   kOpenUnnamed,
   kStatAt,
@@ -106,6 +109,9 @@ class FaultyBacking final : public ops::Backing {
                                       bool follow) override;
   ops::Result<ops::Fd> open_at(int dir, const char* name, int flags, std::uint32_t mode) override;
   ops::Result<ops::Fd> reopen(int path_fd, int flags) override;
+  ops::Result<ops::Fd> duplicate(int fd) override;
+  ops::Result<void> replace(int fd, int by) override;
+  ops::Result<void> lock(int fd) override;
   ops::Result<void> clear_direct(int fd) override;
   ops::Result<ops::Fd> open_unnamed(int dir, int flags, std::uint32_t mode) override;
   ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;

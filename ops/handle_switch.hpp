@@ -1,0 +1,48 @@
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "ops/handle_table.hpp"
+#include "ops/pool.hpp"
+
+namespace bough::ops {
+
+/// Takes all open files of a node from one file to another: each descriptor keeps its number, so
+/// that who reads by it need not be waited for. From take() to let_go() nobody opens the node or
+/// changes its file. The last descriptors of the file that was left are closed when this goes.
+class HandleSwitch {
+ public:
+  explicit HandleSwitch(Pool& pool) noexcept : pool_(pool) {}
+  HandleSwitch(const HandleSwitch&) = delete;
+  HandleSwitch& operator=(const HandleSwitch&) = delete;
+
+  /// Nothing changes yet. ETIMEDOUT: somebody is doing something with one of them.
+  [[nodiscard]] Result<void> take(NodeId node);
+  /// Opens the file `target` for each of them, as it was opened. Once.
+  [[nodiscard]] Result<void> prepare(int target);
+  /// They are the new file. After a failure they are the old one.
+  [[nodiscard]] Result<void> run();
+  /// They are the old one again.
+  void back() noexcept;
+  /// Others may do something with the handles again.
+  void let_go() noexcept;
+
+ private:
+  struct One {
+    int number = -1;
+    Fd fresh;
+    Fd old;
+    bool switched = false;
+  };
+  [[nodiscard]] Result<void> add(FileHandle& handle, int target);
+  [[nodiscard]] Result<void> add(int number, int target, int flags, std::uint32_t asked);
+
+  Pool& pool_;
+  std::vector<HandleRef<FileHandle>> files_;
+  /// FileHandle::making_twin of each; given back before the handles.
+  std::vector<std::unique_lock<std::mutex>> locks_;
+  std::vector<One> all_;
+};
+
+}  // namespace bough::ops

@@ -1,0 +1,497 @@
+#include "ops/relocate.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "ops/copy_metadata.hpp"
+#include "ops/file_copy.hpp"
+#include "ops/handle_switch.hpp"
+#include "ops/locate.hpp"
+#include "ops/move_record.hpp"
+#include "ops/place.hpp"
+
+namespace bough::ops {
+namespace {
+
+using PlaceName = NodeTable::PlaceName;
+
+/// RENAME_NOREPLACE of renameat2(2).
+constexpr std::uint32_t kNoReplace = 1;
+/// For requests that are on their way through the gate. Everybody waits meanwhile, so that it is
+/// better to come back when a disk has spun up.
+constexpr std::chrono::seconds kGatePatience{4};
+constexpr std::chrono::seconds kGatePause{2};
+constexpr int kGateTries = 5;
+constexpr std::uint64_t kBlock = 512;
+
+bool same_time(const Time& a, const Time& b) noexcept {
+  return a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
+}
+
+/// The copy, which nobody else sees until it gets its names.
+class HiddenCopy {
+ public:
+  HiddenCopy(Pool& pool, Branch& branch) noexcept : pool_(pool), branch_(branch) {}
+  ~HiddenCopy() {
+    if (named()) (void)pool_.backing.unlink_at(root_.fd(), name_.data());
+  }
+  HiddenCopy(const HiddenCopy&) = delete;
+  HiddenCopy& operator=(const HiddenCopy&) = delete;
+
+  /// Without a name in `directory`, or else under a name that tells it in the branch's root.
+  Result<void> make(int directory) {
+    auto unnamed =
+        open_with_relief(pool_, [&] { return pool_.backing.open_unnamed(directory, O_RDWR, 0); });
+    if (unnamed) {
+      file_ = *std::move(unnamed);
+      return {};
+    }
+    if (unnamed.error() != Errno{EOPNOTSUPP} && unnamed.error() != Errno{EISDIR} &&
+        unnamed.error() != Errno{EINVAL})
+      return unnamed.error();
+    auto root = branch_.root();
+    if (!root) return root.error();
+    root_ = *std::move(root);
+    name_ = hidden_name(pool_.random, kPartSuffix);
+    auto file = open_with_relief(pool_, [&] {
+      return pool_.backing.open_at(root_.fd(), name_.data(), O_RDWR | O_CREAT | O_EXCL, 0);
+    });
+    if (!file) {
+      name_[0] = '\0';
+      return file.error();
+    }
+    file_ = *std::move(file);
+    const auto locked = pool_.backing.lock(file_.get());
+    if (!locked && !cannot_hold(locked.error())) return locked;
+    return {};
+  }
+
+  [[nodiscard]] int fd() const noexcept { return file_.get(); }
+
+  /// Its first name; nothing is replaced.
+  Result<void> give_name(int directory, const char* name) {
+    if (!named()) return pool_.backing.link_fd(fd(), directory, name);
+    auto moved = pool_.backing.rename_at(root_.fd(), name_.data(), directory, name, kNoReplace);
+    if (moved) name_[0] = '\0';
+    // A file system that knows no flags: the hidden name goes with this object.
+    if (!moved && moved.error() == Errno{EINVAL})
+      return pool_.backing.link_fd(fd(), directory, name);
+    return moved;
+  }
+
+ private:
+  [[nodiscard]] bool named() const noexcept { return name_[0] != '\0'; }
+
+  Pool& pool_;
+  Branch& branch_;
+  DirRef root_;
+  HiddenName name_{};
+  Fd file_;
+};
+
+/// What MoveWatch::reserve() took.
+struct Reserved {
+  const MoveWatch& watch;
+  BranchId branch;
+  std::uint64_t bytes;
+  ~Reserved() { watch.give_back(branch, bytes); }
+};
+
+/// A directory in which a name comes or goes. To users nothing is new in it, so its times stay.
+class Timeless {
+ public:
+  Timeless(Backing& backing, DirRef directory)
+      : backing_(backing), directory_(std::move(directory)) {
+    if (const auto stat = backing.stat(directory_.fd())) times_ = times_of(*stat);
+  }
+  [[nodiscard]] int fd() const noexcept { return directory_.fd(); }
+  void restore() const noexcept {
+    if (times_) (void)backing_.set_times(directory_.fd(), *times_);
+  }
+
+ private:
+  Backing& backing_;
+  DirRef directory_;
+  std::optional<TimesChange> times_;
+};
+
+/// One name of the file on its way from one branch to the other.
+struct NameMove {
+  PlaceName place;
+  Timeless from;
+  Timeless to;
+};
+
+class Relocation {
+ public:
+  Relocation(Pool& pool, NodeId node, const policy::Policy& policy, std::uint64_t asked,
+             const MoveWatch& watch)
+      : pool_(pool),
+        backing_(pool.backing),
+        node_(node),
+        policy_(policy),
+        asked_(asked),
+        watch_(watch) {}
+
+  Result<void> run() {
+    if (const auto planned = plan(); !planned) return planned;
+    std::optional<Errno> failed;
+    for (;;) {
+      const auto target = choose();
+      if (!target) return failed ? *failed : target.error();
+      const Reserved reserved{watch_, (*set_)[*target].id(), needed_};
+      const auto moved = move_to((*set_)[*target]);
+      if (moved || !is_about_target(moved.error())) return moved;
+      if (!failed) failed = moved.error();
+      tried_.push_back(*target);
+    }
+  }
+
+ private:
+  /// Another branch may do better.
+  static bool is_about_target(Errno error) noexcept {
+    switch (error.value()) {
+      case ENOSPC:
+      case EDQUOT:
+      case EROFS:
+      case EFBIG:
+      case EMLINK:
+      case ENAMETOOLONG:
+      case EINVAL:
+      case EPERM:
+      case EACCES:
+      case ENOTDIR:
+      case ELOOP:
+      case EXDEV:
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  // --- before
+
+  Result<void> plan() {
+    const Gate::Passage passage(pool_.gate);
+    if (pool_.passthrough.bound(node_)) return Errno{EBUSY};
+    set_ = pool_.branches.snapshot();
+    const auto file = reach(pool_, node_);
+    if (!file) return file.error();
+    if (!file->stat.is_regular() || file->stat.nlink == 0) return Errno{ENOENT};
+    // What is encrypted on its disk is not to lie on another as it is.
+    constexpr std::uint64_t kStays =
+        STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_ENCRYPTED;
+    if ((file->stat.attributes & kStays) != 0) return Errno{EPERM};
+    while (source_ < set_->size() && (*set_)[source_].id() != file->branch) ++source_;
+    if (source_ == set_->size()) return Errno{ESTALE};
+    if (set_->mode(source_) == BranchMode::kReadOnly) return Errno{EROFS};
+    auto opened = open_source(pool_, file->fd());
+    if (!opened) return opened.error();
+    file_ = *std::move(opened);
+    const auto like = backing_.stat(file_.get());
+    if (!like) return like.error();
+    like_ = *like;
+    if (!pool_.handles.are_all_of(like_.id, node_)) return Errno{EBUSY};
+    needed_ = like_.blocks * kBlock + asked_;
+    auto names = all_names(like_);
+    if (!names) return names.error();
+    names_ = *std::move(names);
+    for (const PlaceName& each : names_)
+      if (const auto alone = has_no_copy(each); !alone) return alone;
+    return {};
+  }
+
+  /// All names of the file on its branch, each seen to be one. EBUSY: the pool does not know all.
+  Result<std::vector<PlaceName>> all_names(const FileStat& now) {
+    std::vector<PlaceName> names;
+    for (PlaceName& each : pool_.nodes.names_of(node_)) {
+      const auto is = leads_here(each);
+      if (!is) return is.error();
+      if (*is) names.push_back(std::move(each));
+    }
+    if (names.empty() || names.size() != now.nlink) return Errno{EBUSY};
+    return names;
+  }
+  Result<bool> leads_here(const PlaceName& place) {
+    const auto directory = open_directory(pool_, from(), place.directory);
+    const auto stat = directory ? backing_.stat_at(directory->fd(), place.name.c_str())
+                                : Result<FileStat>(directory.error());
+    if (stat) return stat->id == like_.id;
+    if (means_absent(stat.error())) return false;
+    return stat.error();
+  }
+  /// Users would find it where they find this file now, or this file would come to lie on it.
+  Result<void> has_no_copy(const PlaceName& place) {
+    PoolFacts facts(pool_, *set_, place.directory, place.name.c_str());
+    for (std::size_t i = 0; i < set_->size(); ++i)
+      if (i != source_ && facts.exists(i)) return Errno{EEXIST};
+    if (const auto failed = unanswered(facts)) return *failed;
+    return {};
+  }
+
+  Result<std::size_t> choose() {
+    const Gate::Passage passage(pool_.gate);
+    for (;;) {
+      PoolFacts facts(pool_, *set_, names_.front().directory);
+      for (std::size_t i = 0; i < set_->size(); ++i)
+        if (!has_room(i)) facts.rule_out(i);
+      const policy::Choice choice = policy_.choose(facts, pool_.random);
+      if (choice.empty()) return Errno{ENOSPC};
+      if (watch_.reserve((*set_)[choice[0]].id(), needed_, available(choice[0]))) return choice[0];
+      tried_.push_back(choice[0]);
+    }
+  }
+  bool has_room(std::size_t branch) {
+    if (branch == source_ || (*set_)[branch].absent()) return false;
+    if (std::find(tried_.begin(), tried_.end(), branch) != tried_.end()) return false;
+    (*set_)[branch].forget_statfs();
+    return available(branch) > needed_;
+  }
+  std::uint64_t available(std::size_t branch) {
+    const auto space = (*set_)[branch].statfs();
+    return space ? space->blocks_available * space->fragment_size : 0;
+  }
+
+  // --- the copy
+
+  Result<void> move_to(Branch& to) {
+    auto parent = make_parents(to);
+    if (!parent) return parent.error();
+    watch_.begins(joined(names_.front()), from().path(), to.path(), like_.blocks * kBlock);
+    HiddenCopy copy(pool_, to);
+    if (const auto made = copy.make(parent->fd()); !made) return made;
+    // In the owner's name: his quota pays, and blocks that are reserved are not his.
+    const auto copied = copy_into(pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
+                                  [this](std::uint64_t at) { return watch_.goes_on(at); });
+    if (!copied) return copied.error();
+    RecordFile record(pool_, to);
+    MoveRecord about{like_.id, like_.size, like_.mtime, copied->id, names_};
+    if (const auto written = record.write(about); !written) return written;
+    // What the switch leaves over is closed when the gate is open again: the old file's blocks are
+    // freed then, which may take long.
+    HandleSwitch handles(pool_);
+    for (int tries = 1;; ++tries) {
+      const auto done = commit(to, copy, record, about, handles);
+      if (done || done.error() != Errno{ETIMEDOUT} || tries == kGateTries) return done;
+      std::this_thread::sleep_for(kGatePause);
+    }
+  }
+  /// The directories of all names; that of the first.
+  Result<DirRef> make_parents(Branch& to) {
+    const Gate::Passage passage(pool_.gate);
+    DirRef first;
+    for (const PlaceName& each : names_) {
+      auto made = directory_on(to, each.directory);
+      if (!made) return made.error();
+      if (!first) first = *std::move(made);
+    }
+    return first;
+  }
+  Result<DirRef> directory_on(Branch& to, const std::string& path) {
+    auto there = open_directory(pool_, to, path);
+    if (there || there.error() != Errno{ENOENT}) return there;
+    std::size_t index = 0;
+    while (&(*set_)[index] != &to) ++index;
+    return clone_parents(pool_, *set_, index, path);
+  }
+
+  // --- the move
+
+  /// ETIMEDOUT: the gate or a handle was not to be had. With the gate closed names and open files
+  /// stay as they are.
+  Result<void> commit(Branch& to, HiddenCopy& copy, RecordFile& record, MoveRecord& about,
+                      HandleSwitch& handles) {
+    const NodeLocks::Alone unbroken(pool_.link_breaks, node_);
+    std::vector<NameMove> moves;
+    {
+      const Gate::Closure alone(pool_.gate, kGatePatience);
+      if (!alone.closed()) return Errno{ETIMEDOUT};
+      if (const auto same = is_unchanged(to, copy); !same) return same;
+      if (const auto found = find_names(to, moves); !found) return found;
+      if (const auto told = renew(record, about, moves); !told) return told;
+      if (const auto taken = handles.take(node_); !taken) return taken;
+      const auto done = change(to, copy, moves, about, record, handles);
+      handles.let_go();
+      if (!done) return done;
+    }
+    // Until this is on the disk a crash would show both: the record stays for the next start.
+    for (const NameMove& each : moves)
+      if (!sync_directory(pool_, each.from.fd())) record.keep();
+    from().forget_statfs();
+    to.forget_statfs();
+    return {};
+  }
+
+  /// Nobody has changed the file behind the pool, and both branches are what they were.
+  Result<void> is_unchanged(const Branch& to, const HiddenCopy& copy) {
+    const auto set = pool_.branches.snapshot();
+    if (set->by_id(from().id()) == nullptr || !set->writable(from().id()) ||
+        set->by_id(to.id()) == nullptr || !set->writable(to.id()) || from().absent() || to.absent())
+      return Errno{ESTALE};
+    const auto now = backing_.stat(file_.get());
+    if (!now) return now.error();
+    if (!pool_.handles.are_all_of(like_.id, node_)) return Errno{EBUSY};
+    if (!same_content(*now, like_) || now->mode != like_.mode || now->uid != like_.uid ||
+        now->gid != like_.gid)
+      return Errno{EBUSY};
+    if (same_time(now->ctime, like_.ctime)) return {};
+    // Names came or went; or somebody has changed its xattrs behind the pool.
+    if (const auto copied = copy_xattrs(backing_, file_.get(), copy.fd()); !copied) return copied;
+    if (const auto timed = backing_.set_times(copy.fd(), times_of(like_));
+        !timed && !cannot_hold(timed.error()))
+      return timed;
+    return backing_.sync(copy.fd(), false);
+  }
+
+  Result<void> find_names(Branch& to, std::vector<NameMove>& moves) {
+    const auto now = backing_.stat(file_.get());
+    if (!now) return now.error();
+    const auto names = all_names(*now);
+    if (!names) return names.error();
+    for (const PlaceName& each : *names) {
+      const bool planned = std::find(names_.begin(), names_.end(), each) != names_.end();
+      if (!planned)
+        if (const auto alone = has_no_copy(each); !alone) return alone;
+      auto old_parent = open_directory(pool_, from(), each.directory);
+      if (!old_parent) return old_parent.error();
+      auto new_parent = directory_on(to, each.directory);
+      if (!new_parent) return new_parent.error();
+      moves.push_back({each, Timeless(backing_, *std::move(old_parent)),
+                       Timeless(backing_, *std::move(new_parent))});
+    }
+    return {};
+  }
+  static Result<void> renew(RecordFile& record, MoveRecord& about,
+                            const std::vector<NameMove>& moves) {
+    std::vector<PlaceName> names;
+    for (const NameMove& each : moves) names.push_back(each.place);
+    if (names == about.names) return {};
+    about.names = std::move(names);
+    return record.write(about);
+  }
+
+  Result<void> change(Branch& to, HiddenCopy& copy, const std::vector<NameMove>& moves,
+                      const MoveRecord& about, RecordFile& record, HandleSwitch& handles) {
+    if (const auto named = make_names(copy, moves, about.to, record); !named) return named;
+    auto done = handles.prepare(copy.fd());
+    if (done) done = handles.run();
+    if (done) {
+      done = remove_old(moves);
+      if (!done) handles.back();
+    }
+    if (!done) {
+      remove_names(moves, moves.size(), about.to, record);
+      return done;
+    }
+    const Location where{to.id(), about.to};
+    pool_.nodes.relocate(node_, where);
+    pool_.handles.relocate(node_, where);
+    return {};
+  }
+
+  Result<void> make_names(HiddenCopy& copy, const std::vector<NameMove>& moves, const FileId& fresh,
+                          RecordFile& record) {
+    Result<void> done;
+    std::size_t made = 0;
+    while (made < moves.size()) {
+      const char* const name = moves[made].place.name.c_str();
+      const int directory = moves[made].to.fd();
+      done = made == 0 ? copy.give_name(directory, name)
+                       : backing_.link_fd(copy.fd(), directory, name);
+      if (!done) break;
+      ++made;
+    }
+    for (const NameMove& each : moves) each.to.restore();
+    // Its link count as well as its names.
+    if (done) done = backing_.sync(copy.fd(), false);
+    for (std::size_t i = 0; done && i < moves.size(); ++i)
+      done = sync_directory(pool_, moves[i].to.fd());
+    if (!done) remove_names(moves, made, fresh, record);
+    return done;
+  }
+  /// Of the copy, the first `count`, which were made a moment ago.
+  void remove_names(const std::vector<NameMove>& moves, std::size_t count, const FileId& fresh,
+                    RecordFile& record) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const NameMove& each = moves[i];
+      const char* const name = each.place.name.c_str();
+      const auto stat = backing_.stat_at(each.to.fd(), name);
+      if (stat && stat->id != fresh) continue;
+      const auto removed = backing_.unlink_at(each.to.fd(), name);
+      each.to.restore();
+      if (removed || means_absent(removed.error())) continue;
+      record.keep();
+      pool_.complain(
+          "a copy that is not in use could not be removed, and will be at the next start: " +
+          joined(each.place));
+    }
+  }
+
+  /// The old names go, all or none.
+  Result<void> remove_old(const std::vector<NameMove>& moves) {
+    for (std::size_t gone = 0; gone < moves.size(); ++gone) {
+      const auto removed = remove_old(moves[gone]);
+      moves[gone].from.restore();
+      if (removed) continue;
+      while (gone-- > 0) {
+        const NameMove& each = moves[gone];
+        const auto back = backing_.link_fd(file_.get(), each.from.fd(), each.place.name.c_str());
+        each.from.restore();
+        if (!back) return left_behind(moves);
+      }
+      return removed;
+    }
+    return {};
+  }
+  Result<void> remove_old(const NameMove& move) {
+    const auto stat = backing_.stat_at(move.from.fd(), move.place.name.c_str());
+    if (!stat) return stat.error();
+    if (stat->id != like_.id) return Errno{EBUSY};
+    return backing_.unlink_at(move.from.fd(), move.place.name.c_str());
+  }
+  /// Some old names went, and neither they come back nor the others go: the new file, which has all
+  /// of them, is the file.
+  Result<void> left_behind(const std::vector<NameMove>& moves) {
+    for (const NameMove& each : moves)
+      pool_.complain("an old copy is left at " + from().path() + "/" + joined(each.place) +
+                     " if it is there: remove it");
+    return {};
+  }
+
+  static std::string joined(const PlaceName& place) {
+    return place.directory.empty() ? place.name : place.directory + "/" + place.name;
+  }
+  [[nodiscard]] Branch& from() const { return (*set_)[source_]; }
+
+  Pool& pool_;
+  Backing& backing_;
+  const NodeId node_;
+  const policy::Policy& policy_;
+  const std::uint64_t asked_;
+  const MoveWatch& watch_;
+  std::shared_ptr<const BranchSet> set_;
+  std::size_t source_ = 0;
+  Fd file_;
+  FileStat like_;
+  std::uint64_t needed_ = 0;
+  std::vector<PlaceName> names_;
+  std::vector<std::size_t> tried_;
+};
+
+}  // namespace
+
+Result<void> relocate(Pool& pool, NodeId node, const policy::Policy& policy, std::uint64_t asked,
+                      const MoveWatch& watch) {
+  return Relocation(pool, node, policy, asked, watch).run();
+}
+
+}  // namespace bough::ops

@@ -1,0 +1,378 @@
+#include "ops/relocations.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "ops/pool.hpp"
+#include "ops/relocate.hpp"
+
+namespace bough::ops {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// At once: one large file must not hold up all others, and disks do one thing at a time best.
+constexpr unsigned kMostThreads = 4;
+/// For changes that began before the move.
+constexpr std::chrono::seconds kDrainPatience{30};
+constexpr milliseconds kDrainNap{1};
+/// After a move that failed when its copy had begun, the same is not tried again for so long.
+constexpr std::chrono::seconds kRest{5};
+/// How many moves that came to nothing are remembered, for requests that waited for them.
+constexpr std::size_t kMostFailed = 1024;
+/// Between two lines for the log.
+constexpr std::chrono::seconds kTellEvery{30};
+constexpr std::chrono::seconds kTellFirst{5};
+constexpr std::uint64_t kMiB = 1U << 20U;
+
+std::string size_of(std::uint64_t bytes) {
+  constexpr std::uint64_t kKiB = 1024;
+  return bytes < kMiB ? std::to_string(bytes / kKiB) + " KiB"
+                      : std::to_string(bytes / kMiB) + " MiB";
+}
+
+}  // namespace
+
+struct Relocations::Job {
+  std::uint64_t number = 0;
+  NodeId node;
+  std::uint64_t asked = 0;
+  /// Nobody may change the file.
+  bool closed = false;
+  Told told;
+  steady_clock::time_point begun;
+  steady_clock::time_point tell_at;
+};
+
+/// Shared with the threads, which may outlive the object.
+struct Relocations::State {
+  explicit State(Pool& of) noexcept : pool(of) {}
+
+  Pool& pool;
+  /// For changes by node; each move has its node alone.
+  NodeLocks changes;
+  /// Whether there is any job; read without the mutex.
+  std::atomic<bool> any{false};
+  std::atomic<bool> cancelled{false};
+  std::atomic<std::uint64_t> moved{0};
+  std::atomic<std::uint64_t> refused{0};
+
+  mutable std::mutex mutex;
+  std::condition_variable work;
+  std::condition_variable left;
+  std::map<std::uint64_t, std::shared_ptr<Job>> jobs;
+  std::deque<std::shared_ptr<Job>> queue;
+  std::array<std::uint64_t, kMostFailed> last_failed{};
+  std::size_t next_failed = 0;
+  std::map<std::uint64_t, steady_clock::time_point> resting_nodes;
+  std::map<BranchId, std::uint64_t> reserved;
+  std::uint64_t last_number = 0;
+  unsigned threads = 0;
+  unsigned waiting = 0;
+  bool resting = false;
+  bool stopping = false;
+
+  void serve();
+  void run(Job& job);
+  Result<void> move(Job& job);
+  [[nodiscard]] MoveWatch watch(Job& job);
+  [[nodiscard]] bool drain(NodeId node) const;
+  void open_again(Job& job);
+  void end(Job& job, const Result<void>& result) noexcept;
+  void tell_end(const Job& job, const Result<void>& result);
+  void tell_progress(Job& job, std::uint64_t at);
+  [[nodiscard]] const Job* find(NodeId node) const {
+    for (const auto& [number, job] : jobs)
+      if (job->node == node) return job.get();
+    return nullptr;
+  }
+};
+
+void Relocations::State::serve() {
+  ::pthread_setname_np(::pthread_self(), "boughfs-move");
+  const bool able = pool.backing.own_thread_state() && pool.backing.become(pool.own, true);
+  std::unique_lock lock(mutex);
+  for (;;) {
+    ++waiting;
+    work.wait(lock, [this] { return stopping || resting || !queue.empty(); });
+    --waiting;
+    if (queue.empty()) break;
+    const std::shared_ptr<Job> job = std::move(queue.front());
+    queue.pop_front();
+    const bool give_up = stopping || !able;
+    lock.unlock();
+    if (give_up)
+      end(*job, Errno{ECANCELED});
+    else
+      run(*job);
+    lock.lock();
+  }
+  --threads;
+  left.notify_all();
+}
+
+void Relocations::State::run(Job& job) {
+  Result<void> result = Errno{ESTALE};
+  // Held, the node stays known, and nothing binds it to a backing file.
+  if (pool.nodes.hold(job.node) != 0) {
+    try {
+      const NodeLocks::Alone alone(changes, job.node);
+      {
+        const std::lock_guard lock(mutex);
+        job.closed = true;
+      }
+      pool.handles.close_changes(job.node);
+      result = drain(job.node) ? move(job) : Result<void>(Errno{EBUSY});
+      open_again(job);
+    } catch (const std::exception&) {
+      result = Errno{ENOMEM};
+      open_again(job);
+    }
+    pool.nodes.unhold(job.node);
+  }
+  end(job, result);
+}
+
+bool Relocations::State::drain(NodeId node) const {
+  const auto deadline = steady_clock::now() + kDrainPatience;
+  for (;;) {
+    const auto files = pool.handles.files_of(node);
+    if (std::all_of(files.begin(), files.end(),
+                    [](const auto& file) { return file->changes.drained(); }))
+      return true;
+    if (cancelled || steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(kDrainNap);
+  }
+}
+
+void Relocations::State::open_again(Job& job) {
+  {
+    const std::lock_guard lock(mutex);
+    job.closed = false;
+  }
+  pool.handles.open_changes(job.node);
+}
+
+Result<void> Relocations::State::move(Job& job) {
+  const policy::Policy* const policy = pool.settings.move_when_full;
+  if (policy == nullptr) return Errno{ENOSPC};
+  std::uint64_t asked = 0;
+  {
+    const std::lock_guard lock(mutex);
+    asked = job.asked;
+  }
+  // Somebody works on the file behind the pool, or its names changed while they were looked at.
+  constexpr int kTries = 3;
+  for (int tries = 1;; ++tries) {
+    const auto done = relocate(pool, job.node, *policy, asked, watch(job));
+    if (done || done.error() != Errno{EBUSY} || tries == kTries || cancelled) return done;
+    std::this_thread::sleep_for(milliseconds(10 * tries));
+  }
+}
+
+MoveWatch Relocations::State::watch(Job& job) {
+  MoveWatch watch;
+  watch.begins = [this, &job](const std::string& path, const std::string& from,
+                              const std::string& to, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex);
+    job.begun = steady_clock::now();
+    job.tell_at = job.begun + kTellFirst;
+    job.told = {path, from, to, bytes, 0, {}};
+  };
+  watch.goes_on = [this, &job](std::uint64_t at) {
+    tell_progress(job, at);
+    return !cancelled.load();
+  };
+  watch.reserve = [this](BranchId branch, std::uint64_t bytes, std::uint64_t available) {
+    const std::lock_guard lock(mutex);
+    std::uint64_t& taken = reserved[branch];
+    if (available <= taken || available - taken <= bytes) return false;
+    taken += bytes;
+    return true;
+  };
+  watch.give_back = [this](BranchId branch, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex);
+    reserved[branch] -= bytes;
+  };
+  return watch;
+}
+
+void Relocations::State::tell_progress(Job& job, std::uint64_t at) {
+  std::optional<Told> line;
+  {
+    const std::lock_guard lock(mutex);
+    const auto now = steady_clock::now();
+    job.told.copied = std::min(at, job.told.bytes);
+    job.told.taken = std::chrono::duration_cast<milliseconds>(now - job.begun);
+    if (now >= job.tell_at) {
+      job.tell_at = now + kTellEvery;
+      line = job.told;
+    }
+  }
+  if (line) pool.complain("moving " + text_of(*line));
+}
+
+void Relocations::State::end(Job& job, const Result<void>& result) noexcept {
+  (result ? moved : refused).fetch_add(1);
+  try {
+    tell_end(job, result);
+  } catch (const std::exception&) {
+    // Nobody can be told.
+  }
+  {
+    const std::lock_guard lock(mutex);
+    if (!result) last_failed[next_failed++ % last_failed.size()] = job.number;
+    jobs.erase(job.number);
+    any.store(!jobs.empty());
+  }
+  pool.port->resume(job.number);
+}
+
+void Relocations::State::tell_end(const Job& job, const Result<void>& result) {
+  Told told;
+  {
+    const std::lock_guard lock(mutex);
+    told = job.told;
+  }
+  if (result) {
+    pool.complain("moved " + told.path + " (" + size_of(told.bytes) + ") from " + told.from +
+                  ", which has no room for more of it, to " + told.to);
+  } else if (!told.to.empty() && !cancelled) {
+    pool.complain(told.path + " stays on " + told.from +
+                  ", which has no room for more of it: " + std::strerror(result.error().value()));
+    const std::lock_guard lock(mutex);
+    const auto now = steady_clock::now();
+    std::erase_if(resting_nodes, [now](const auto& each) { return each.second <= now; });
+    resting_nodes[job.node.value] = now + kRest;
+  }
+}
+
+Relocations::Relocations(Pool& pool) : state_(std::make_shared<State>(pool)) {}
+
+Relocations::~Relocations() {
+  while (!stop(std::chrono::hours(1))) {
+  }
+}
+
+std::uint64_t Relocations::want(NodeId node, std::uint64_t asked) {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  if (state.stopping) return 0;
+  for (const auto& [number, job] : state.jobs) {
+    if (job->node != node) continue;
+    job->asked = std::max(job->asked, asked);
+    return number;
+  }
+  const auto rests = state.resting_nodes.find(node.value);
+  if (rests != state.resting_nodes.end() && steady_clock::now() < rests->second) return 0;
+  state.resting = false;
+  auto job = std::make_shared<Job>();
+  job->number = state.last_number + 1;
+  job->node = node;
+  job->asked = asked;
+  state.queue.push_back(job);
+  try {
+    state.jobs.emplace(job->number, job);
+    if (state.waiting < state.queue.size() && state.threads < kMostThreads) {
+      std::thread([shared = state_] { shared->serve(); }).detach();
+      ++state.threads;
+    }
+  } catch (const std::exception&) {
+    // With a thread there already, what is queued waits for that one.
+    if (state.threads == 0 || !state.jobs.contains(job->number)) {
+      state.jobs.erase(job->number);
+      state.queue.pop_back();
+      return 0;
+    }
+  }
+  ++state.last_number;
+  state.any.store(true);
+  state.work.notify_one();
+  return job->number;
+}
+
+std::uint64_t Relocations::of(NodeId node) const {
+  if (!state_->any.load()) return 0;
+  const std::lock_guard lock(state_->mutex);
+  const Job* const job = state_->find(node);
+  return job != nullptr ? job->number : 0;
+}
+
+bool Relocations::under_way(std::uint64_t move) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->jobs.contains(move);
+}
+
+bool Relocations::came_to_nothing(std::uint64_t move) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto& failed = state_->last_failed;
+  return std::find(failed.begin(), failed.end(), move) != failed.end();
+}
+
+NodeLocks::Shared Relocations::share(NodeId node) {
+  return state_->changes.try_share(node);
+}
+
+void Relocations::attend(proto::HandleId id) {
+  if (!state_->any.load()) return;
+  const auto handle = state_->pool.handles.file(id);
+  if (!handle) return;
+  const std::lock_guard lock(state_->mutex);
+  const Job* const job = state_->find(handle->node);
+  if (job != nullptr && job->closed) handle->changes.close();
+}
+
+std::vector<Relocations::Told> Relocations::told() const {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<Told> all;
+  for (const auto& [number, job] : state_->jobs)
+    if (!job->told.path.empty()) all.push_back(job->told);
+  return all;
+}
+
+std::uint64_t Relocations::moved() const noexcept {
+  return state_->moved.load();
+}
+
+std::uint64_t Relocations::refused() const noexcept {
+  return state_->refused.load();
+}
+
+void Relocations::rest() noexcept {
+  const std::lock_guard lock(state_->mutex);
+  state_->resting = true;
+  state_->work.notify_all();
+}
+
+bool Relocations::stop(milliseconds patience) noexcept {
+  std::unique_lock lock(state_->mutex);
+  state_->stopping = true;
+  state_->cancelled.store(true);
+  state_->work.notify_all();
+  return state_->left.wait_for(lock, patience, [this] { return state_->threads == 0; });
+}
+
+std::string text_of(const Relocations::Told& move) {
+  std::string text = move.path + " from " + move.from + " to " + move.to + ": " +
+                     size_of(move.copied) + " of " + size_of(move.bytes);
+  const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(1, move.taken.count()));
+  const std::uint64_t rate = move.copied * 1000 / ms;
+  if (rate == 0) return text;
+  return text + ", " + size_of(rate) + "/s, " + std::to_string((move.bytes - move.copied) / rate) +
+         " s left";
+}
+
+}  // namespace bough::ops

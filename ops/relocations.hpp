@@ -1,0 +1,77 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ops/handle_table.hpp"
+#include "ops/node_locks.hpp"
+#include "ops/node_table.hpp"
+
+namespace bough::ops {
+
+struct Pool;
+
+/// The moves of files that have no room left on their branch (the option moveonenospc), each on a
+/// thread of its own kind: no request waits for one as a thread, but is put off (proto::PutOff)
+/// until the number of the move. Threads are started when they are needed and end in the quiet. Any
+/// thread.
+class Relocations {
+ public:
+  explicit Relocations(Pool& pool);
+  /// Waits for branches as long as they take: call stop() first.
+  ~Relocations();
+  Relocations(const Relocations&) = delete;
+  Relocations& operator=(const Relocations&) = delete;
+
+  /// The node's file is to be moved to where there is room for it and `asked` bytes more. Returns
+  /// the number of the move, which may be under way already; 0: there will be none.
+  [[nodiscard]] std::uint64_t want(NodeId node, std::uint64_t asked);
+  /// The number of the node's move; 0: there is none.
+  [[nodiscard]] std::uint64_t of(NodeId node) const;
+  [[nodiscard]] bool under_way(std::uint64_t move) const;
+  /// Of a move that ended lately: it left the file where it was.
+  [[nodiscard]] bool came_to_nothing(std::uint64_t move) const;
+
+  // --- for changes of files
+  /// For a change that goes by the node, not by one of its open files. Holds nothing if the file is
+  /// being moved.
+  [[nodiscard]] NodeLocks::Shared share(NodeId node);
+  /// Once a handle is in the table, and before anybody knows of it.
+  void attend(proto::HandleId handle);
+
+  // --- for people
+  struct Told {
+    std::string path;
+    std::string from;
+    /// Empty while nothing is copied.
+    std::string to;
+    std::uint64_t bytes = 0;
+    std::uint64_t copied = 0;
+    std::chrono::milliseconds taken{0};
+  };
+  [[nodiscard]] std::vector<Told> told() const;
+  /// Files that were moved since the start, and that could not be.
+  [[nodiscard]] std::uint64_t moved() const noexcept;
+  [[nodiscard]] std::uint64_t refused() const noexcept;
+
+  // --- life
+  /// Ends the threads that have nothing to do.
+  void rest() noexcept;
+  /// From now on nothing is moved; what is being copied stays where it is. False: a branch has not
+  /// answered in time, and its thread still uses the pool.
+  [[nodiscard]] bool stop(std::chrono::milliseconds patience) noexcept;
+
+ private:
+  struct Job;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+/// "PATH from A to B: 12 of 80 GiB, 95 MiB/s, 12 min left".
+[[nodiscard]] std::string text_of(const Relocations::Told& move);
+
+}  // namespace bough::ops
