@@ -152,8 +152,9 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   // Neither would a store into a mapping wait: SIGBUS. In the page cache it does.
   const bool may_wait = writes && may_need_freed_space(pool, fd.get());
   const bool writes_to_us = may_wait || (writes && has_set_ids(stat));
+  const bool moves = pool.settings.move_when_full != nullptr;
   const bool wants = !may_wait && wanted_path(pool.settings.files.passthrough, facts.mode, flags,
-                                              writes_to_us, stat.size) != IoPath::kToUs;
+                                              writes_to_us, stat.size, moves) != IoPath::kToUs;
   std::optional<Errno> refusal;
   auto share = pool.passthrough.enter(node, stat.id, wants, [&] {
     const auto id = open_backing(pool, fd.get(), stat, facts.closes_quietly);

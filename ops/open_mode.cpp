@@ -61,7 +61,7 @@ bool flushes(const OpenFacts& facts) noexcept {
 }  // namespace
 
 IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags, bool writes_to_us,
-                   std::uint64_t size) noexcept {
+                   std::uint64_t size, bool moves) noexcept {
   const std::uint32_t access = flags & O_ACCMODE;
   const IoPath best = writes_to_us && access != O_RDONLY ? IoPath::kBoundToUs : IoPath::kPast;
   const auto past_if = [best](bool past) { return past ? best : IoPath::kToUs; };
@@ -77,6 +77,7 @@ IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags, b
     case PassthroughIo::kAuto:
       if (mode != CacheFiles::kAuto) return IoPath::kToUs;
       if (access == O_RDONLY && size < kSmallFile) return IoPath::kToUs;
+      if (access != O_RDONLY && moves) return IoPath::kToUs;
       if (access != O_RDONLY && (flags & (O_APPEND | O_DIRECT)) != 0) return IoPath::kBoundToUs;
       return best;
   }

@@ -92,8 +92,12 @@ enum class IoPath : std::uint8_t {
 /// room that is only being freed (may_need_freed_space()). To read a file of less than kSmallFile
 /// bytes costs less than to bind its node (measured: 8 µs beside one READ), so that auto leaves it
 /// to us and the page cache.
+///
+/// `moves`: files are to go where there is room (moveonenospc). What the kernel writes by itself
+/// cannot, so that with auto a file that is opened for writing first of all does not ask for it.
 [[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
-                                 bool writes_to_us, std::uint64_t size) noexcept;
+                                 bool writes_to_us, std::uint64_t size,
+                                 bool moves = false) noexcept;
 inline constexpr std::uint64_t kSmallFile = 16384;
 
 [[nodiscard]] constexpr bool asks_process(CacheFiles mode) noexcept {

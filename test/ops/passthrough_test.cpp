@@ -147,6 +147,43 @@ TEST_CASE("passthrough: not beside a file that is served, whatever closes first"
   CHECK(pool.port().last_id() == 1);
 }
 
+TEST_CASE("passthrough: where files may move, who comes first decides") {
+  Passing pool([](ops::Settings& settings) {
+    settings.move_when_full = policy::find(policy::create_policies(), "pfrd");
+  });
+  const auto pinned = [&] {
+    std::array<char, 16> value{};
+    auto control = pool.lookup(kRootNode, ".boughfs");
+    REQUIRE(control.has_value());
+    const auto got = pool.fs().getxattr(pool.as(control->entry.node),
+                                        {"user.boughfs.pinned-files", value.size()},
+                                        std::as_writable_bytes(std::span(value)));
+    REQUIRE(got.has_value());
+    return std::string(value.data(), *got);
+  };
+  pool.file(0, "f");
+  const NodeId f = pool.walk("f");
+  for (const int access : {O_WRONLY, O_RDWR}) {
+    const auto writer = pool.open_file(f, static_cast<std::uint32_t>(access));
+    CHECK(is_served(writer));
+    const auto reader = pool.open_file(f, O_RDONLY);
+    CHECK(is_served(reader));
+    CHECK(pinned() == "0");
+    pool.close_file(writer);
+    pool.close_file(reader);
+    const auto first = pool.open_file(f, O_RDONLY);
+    CHECK(passes_all(first));
+    const auto joining = pool.open_file(f, static_cast<std::uint32_t>(access));
+    CHECK(passes_all(joining));
+    CHECK(pinned() == "1");
+    pool.close_file(joining);
+    pool.close_file(first);
+  }
+  // What the user asked for he gets.
+  pool.settings().files.passthrough = PassthroughIo::kReadWrite;
+  CHECK(passes_all(pool.open_file(f, O_RDWR)));
+}
+
 TEST_CASE("passthrough: what is opened so goes past us, and only that") {
   struct Kind {
     PassthroughIo option;
