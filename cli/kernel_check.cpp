@@ -49,6 +49,12 @@ void check_passthrough(const KernelFacts& kernel, const Configuration& config, b
             off + "the kernel grants it to root alone: mount the pool as root");
 }
 
+void check_idmap(const KernelFacts& kernel, const Configuration& config, Findings& findings) {
+  if (config.ops.allow_idmap && older(kernel, 6, 12))
+    note(findings, kAbout,
+         "no allow-idmap: this kernel is " + kernel.release + ", Linux 6.12 and later have it");
+}
+
 void check_message(const KernelFacts& kernel, const Configuration& config, bool as_root,
                    Findings& findings) {
   const std::uint32_t wanted = config.session.message_pages;
@@ -125,6 +131,7 @@ Findings check_kernel(const KernelFacts& kernel, const Configuration& config, bo
   check_device(kernel, findings);
   if (!as_root) check_user(kernel, config, findings);
   check_passthrough(kernel, config, as_root, findings);
+  check_idmap(kernel, config, findings);
   check_message(kernel, config, as_root, findings);
   if (!older(kernel, 5, 4) && older(kernel, 6, 6))
     note(findings, kAbout,

@@ -18,6 +18,7 @@ constexpr Default kDefaults[] = {
     {"cache.files", "off"},         {"cache.statfs", "0"},
     {"passthrough.io", "off"},      {"flush-on-close", "opened-for-write"},
     {"scheduling-priority", "-10"}, {"moveonenospc", "pfrd"},
+    {"allow-idmap", "true"},
 };
 
 }  // namespace

@@ -10,7 +10,6 @@ namespace bough::cli {
 namespace {
 
 constexpr auto kMissing = std::to_array<std::string_view>({
-    "allow-idmap",
     "follow-symlinks",
     "symlinkify",
     "symlinkify-timeout",

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ops/attributes.hpp"
+#include "ops/caller.hpp"
 #include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
@@ -61,7 +62,8 @@ class Change {
       mode_changed_ = true;
     }
     if (request_.size) {
-      const CallerGuard guard(pool_, context_.uid, context_.gid, std::nullopt, 0,
+      const Payer payer = payer_for(context_, before_, !request_.kill_suidgid, pool_.own);
+      const CallerGuard guard(pool_, payer.uid, payer.gid, std::nullopt, 0,
                               CallerGuard::Purpose::kAllocate);
       if (!guard.ready()) return guard.ready();
       if (const auto done = backing.truncate(writable, *request_.size); !done) return done;
@@ -284,6 +286,7 @@ Result<void> access(Pool& pool, const Context& context, const proto::AccessReque
 
 Result<void> may_access(const Context& context, std::uint32_t mode, std::uint32_t uid,
                         std::uint32_t gid, std::uint32_t mask) noexcept {
+  if (is_anonymous(context)) return {};
   const std::uint32_t wanted = mask & (R_OK | W_OK | X_OK);
   std::uint32_t granted = mode & 7;
   if (context.uid == 0)

@@ -1,17 +1,11 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 
+#include "ops/caller.hpp"
 #include "ops/pool.hpp"
 
 namespace bough::ops {
-
-/// In whose name room is taken: reserved blocks and quotas bind him.
-struct Payer {
-  std::uint32_t uid = 0;
-  std::uint32_t gid = 0;
-};
 
 /// A file to be copied, by a descriptor of it (O_PATH will do). That it is read does not show.
 [[nodiscard]] Result<Fd> open_source(Pool& pool, int path_fd);

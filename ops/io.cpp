@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/caller.hpp"
 #include "ops/credentials.hpp"
 #include "ops/file_handle.hpp"
 #include "ops/locate.hpp"
@@ -19,22 +20,20 @@ constexpr std::uint32_t kPermissionBits = 07777;
 /// MAX_RW_COUNT: no single call moves more.
 constexpr std::uint64_t kCopyMax = 0x7ffff000;
 
-struct Owner {
-  std::uint32_t uid = 0;
-  std::uint32_t gid = 0;
-};
-
 /// Who pays for data: the caller; for what comes from the page cache, long after any caller, the
-/// file's owner.
-Result<Owner> who_pays(Pool& pool, const Context& context, int fd, bool from_cache) {
-  if (!from_cache || !pool.may_become) return Owner{context.uid, context.gid};
+/// file's owner. See payer_for().
+Result<Payer> who_pays(Pool& pool, const Context& context, int fd, bool from_cache,
+                       bool keeps_set_ids) {
+  const bool named = !from_cache && !is_anonymous(context);
+  if (named || !pool.may_become) return Payer{context.uid, context.gid};
   const auto stat = pool.backing.stat(fd);
   if (!stat) return stat.error();
-  return Owner{stat->uid, stat->gid};
+  if (from_cache) return Payer{stat->uid, stat->gid};
+  return payer_for(context, *stat, keeps_set_ids, pool.own);
 }
 
-CallerGuard allocate_as(Pool& pool, Owner owner) {
-  return CallerGuard(pool, owner.uid, owner.gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
+CallerGuard allocate_as(Pool& pool, Payer payer) {
+  return CallerGuard(pool, payer.uid, payer.gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
 }
 
 std::uint64_t longest_read(const Pool& pool) noexcept {
@@ -127,14 +126,14 @@ Result<void> write_rest(Pool& pool, FileHandle& handle, const proto::WriteReques
 Result<void> write_as_payer(Pool& pool, const Context& context, FileHandle& handle,
                             const proto::WriteRequest& request, std::size_t& written) {
   const int fd = handle.fd.get();
-  const auto owner = who_pays(pool, context, fd, request.from_cache);
-  if (!owner) return owner.error();
+  const auto payer = who_pays(pool, context, fd, request.from_cache, !request.kill_suidgid);
+  if (!payer) return payer.error();
   // For a thread without CAP_FSETID the branch's own kernel clears set-ids on a write.
-  const std::uint32_t acting = pool.may_become ? owner->uid : pool.own.uid;
+  const std::uint32_t acting = pool.may_become ? payer->uid : pool.own.uid;
   if (request.kill_suidgid && acting == 0)
     if (const auto cleared = clear_set_ids(pool, fd); !cleared) return cleared;
 
-  const CallerGuard guard = allocate_as(pool, *owner);
+  const CallerGuard guard = allocate_as(pool, *payer);
   if (!guard.ready()) return guard.ready();
   return write_rest(pool, handle, request, written);
 }
@@ -185,7 +184,9 @@ Result<void> fallocate(Pool& pool, const Context& context, const proto::Fallocat
   if (!handle) return Errno{EBADF};
   note_branch(context, pool, handle->branch);
   const auto done = with_room(pool, context, *handle, request.length, [&]() -> Result<void> {
-    const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
+    const auto payer = who_pays(pool, context, handle->fd.get(), false, true);
+    if (!payer) return payer.error();
+    const CallerGuard guard = allocate_as(pool, *payer);
     if (!guard.ready()) return guard.ready();
     return pool.backing.allocate(handle->fd.get(), request.mode, request.offset, request.length);
   });
@@ -211,7 +212,9 @@ Result<std::uint64_t> copy_file_range(Pool& pool, const Context& context,
   note_branch(context, pool, out->branch);
   const auto length = static_cast<std::size_t>(std::min(request.length, kCopyMax));
   const auto copied = with_room(pool, context, *out, length, [&]() -> Result<std::size_t> {
-    const CallerGuard guard = allocate_as(pool, Owner{context.uid, context.gid});
+    const auto payer = who_pays(pool, context, out->fd.get(), false, true);
+    if (!payer) return payer.error();
+    const CallerGuard guard = allocate_as(pool, *payer);
     if (!guard.ready()) return guard.ready().error();
     return pool.backing.copy_range(in->fd.get(), request.offset_in, out->fd.get(),
                                    request.offset_out, length);

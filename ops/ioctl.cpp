@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "ops/caller.hpp"
 #include "ops/chosen_copy.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
@@ -64,11 +65,13 @@ std::optional<Allowed> allowed(std::uint32_t command) noexcept {
 }
 
 /// Flags such as immutable and append-only want a capability that the caller's own call would have
-/// lacked.
+/// lacked. A kernel that keeps the caller to itself (ALLOW_IDMAP, Linux 6.12) has checked that
+/// (vfs_fileattr_set()), so the daemon sets them.
 Result<int> change(Pool& pool, const Context& context, int fd, const Allowed& what,
                    Argument& argument) {
-  const CallerGuard guard(pool, context.uid, context.gid, std::nullopt, 0,
-                          CallerGuard::Purpose::kAllocate);
+  const Payer who =
+      is_anonymous(context) ? Payer{pool.own.uid, pool.own.gid} : Payer{context.uid, context.gid};
+  const CallerGuard guard(pool, who.uid, who.gid, std::nullopt, 0, CallerGuard::Purpose::kAllocate);
   if (!guard.ready()) return guard.ready().error();
   return pool.backing.control(fd, what.command, argument.bytes);
 }

@@ -26,7 +26,7 @@ struct Break {
   DirRef directory;
   Fd source;
   NodeView view;
-  FileId file;
+  FileStat before;
 };
 
 /// A whole copy beside the name.
@@ -88,7 +88,7 @@ Result<std::optional<Break>> plan_break(Pool& pool, NodeId node) {
 
   plan.set = pool.branches.snapshot();
   plan.branch = plan.set->by_id(file->branch);
-  plan.file = file->stat.id;
+  plan.before = file->stat;
   if (plan.branch == nullptr) return Errno{ESTALE};
   auto directory = open_directory(pool, *plan.branch, plan.view.path.view());
   if (!directory) return directory.error();
@@ -107,12 +107,12 @@ Result<void> break_link(Pool& pool, const proto::Context& context, NodeId node) 
   const Break& plan = **planned;
   const int directory = plan.directory.fd();
   HiddenName hidden{};
-  const auto copied =
-      copy_beside(pool, plan.source.get(), directory, hidden, Payer{context.uid, context.gid});
+  const auto copied = copy_beside(pool, plan.source.get(), directory, hidden,
+                                  payer_for(context, plan.before, false, pool.own));
   if (!copied) return copied.error();
   UndoName undo(pool.backing, directory, hidden.data(), false);
   if (const auto taken =
-          take_place(pool, directory, hidden.data(), plan.view.name_c_str(), plan.file, undo);
+          take_place(pool, directory, hidden.data(), plan.view.name_c_str(), plan.before.id, undo);
       !taken)
     return taken;
   note_branch(context, *plan.branch);

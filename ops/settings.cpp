@@ -245,6 +245,10 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   table.push_back(behaviour.toggle("posix-acl", When::kMount, settings.posix_acl,
                                    "the kernel checks the ACLs of files; without it mode bits "
                                    "alone count"));
+  table.push_back(behaviour.toggle(
+      "allow-idmap", When::kMount, settings.allow_idmap,
+      "the pool can be mounted again with other owners (Linux 6.12); reserved blocks bind a file's "
+      "owner then, not who writes"));
   table.push_back(never_forget_row(settings.never_forget));
   add_link_settings(table, settings.links);
   return table;

@@ -59,6 +59,8 @@ struct Settings {
   bool direct_io_allow_mmap = true;
   /// The kernel checks ACLs; what INIT agrees on corrects this.
   bool posix_acl = false;
+  /// The pool's mount can be idmapped; what INIT agrees on corrects this.
+  bool allow_idmap = false;
   /// Nodes stay known after FORGET for as long as they have a name.
   bool never_forget = false;
   FileSettings files;

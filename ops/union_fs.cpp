@@ -18,6 +18,7 @@
 
 #include "ops/branch_editor.hpp"
 #include "ops/branch_presence.hpp"
+#include "ops/caller.hpp"
 #include "ops/control_file.hpp"
 #include "ops/control_keys.hpp"
 #include "ops/freed_space.hpp"
@@ -202,6 +203,7 @@ class UnionFs final : public proto::Filesystem {
     if (pool_.settings.cache_symlinks) wants.features.add(Feature::kCacheSymlinks);
     if (pool_.settings.direct_io_allow_mmap) wants.features.add(Feature::kDirectIoAllowMmap);
     if (pool_.settings.posix_acl) wants.features.add(Feature::kPosixAcl);
+    if (pool_.settings.allow_idmap) wants.features.add(Feature::kAllowIdmap);
     const FileSettings& files = pool_.settings.files;
     if (files.handle_killpriv) wants.features.add(Feature::kHandleKillprivV2);
     if (files.writeback) wants.features.add(Feature::kWritebackCache);
@@ -217,6 +219,7 @@ class UnionFs final : public proto::Filesystem {
     pool_.settings.direct_io_allow_mmap =
         agreement.features.has(proto::Feature::kDirectIoAllowMmap);
     pool_.settings.posix_acl = agreement.features.has(proto::Feature::kPosixAcl);
+    pool_.settings.allow_idmap = agreement.features.has(proto::Feature::kAllowIdmap);
     if (pool_.settings.never_forget) pool_.nodes.keep_named();
     FileSettings& files = pool_.settings.files;
     files.handle_killpriv = agreement.features.has(proto::Feature::kHandleKillprivV2);
@@ -457,8 +460,10 @@ class UnionFs final : public proto::Filesystem {
     return ops::statfs(pool_, context);
   }
   Result<void> setxattr(const Context& context, const proto::SetxattrRequest& request) override {
-    if (is_control_node(context.node))
+    if (is_control_node(context.node)) {
+      if (!may_control(context)) return Errno{EPERM};
       return control_.set(request.name, request.value, request.flags);
+    }
     if (const auto refused = refused_xattr(pool_.settings, request.name)) return *refused;
     if (own_key(request.name)) return Errno{EPERM};
     return by_path([&] {
@@ -660,6 +665,15 @@ class UnionFs final : public proto::Filesystem {
       return with_room(pool_, context, subject, request.size.value_or(0),
                        [&] { return ops::setattr(pool_, context, request); });
     });
+  }
+
+  /// The kernel has checked who may write the control file, by its owner. Where the pool is
+  /// idmapped that owner is somebody else, root of a container perhaps, who must not choose
+  /// directories of this system as branches.
+  [[nodiscard]] bool may_control(const Context& context) const {
+    if (!is_anonymous(context)) return true;
+    const auto uid = uid_of_caller(context);
+    return uid && (*uid == 0 || *uid == pool_.own.uid);
   }
 
   template <class Operation>

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
+#include "ops/caller.hpp"
 #include "ops/chosen_copy.hpp"
 #include "ops/control_names.hpp"
 #include "ops/locate.hpp"
@@ -23,17 +25,29 @@ Result<void> clear_set_gid(Pool& pool, int path_fd) {
 
 /// What listxattr(2) hides from users without CAP_SYS_ADMIN (the daemon has it, they do not), and
 /// from everybody what a branch may hold under names that are the pool's own.
-bool hidden_from(std::uint32_t uid, std::string_view name) noexcept {
-  return (uid != 0 && name.starts_with("trusted.")) || own_key(name).has_value();
-}
+class Viewer {
+ public:
+  explicit Viewer(const Context& context) noexcept : context_(context) {}
 
-std::size_t drop_hidden(std::uint32_t uid, std::span<std::byte> names) noexcept {
+  [[nodiscard]] bool sees(std::string_view name) {
+    if (own_key(name)) return false;
+    if (!name.starts_with("trusted.")) return true;
+    if (!is_root_) is_root_ = uid_of_caller(context_) == 0U;
+    return *is_root_;
+  }
+
+ private:
+  const Context& context_;
+  std::optional<bool> is_root_;
+};
+
+std::size_t drop_hidden(Viewer viewer, std::span<std::byte> names) {
   char* const begin = reinterpret_cast<char*>(names.data());
   std::size_t kept = 0;
   for (std::size_t at = 0; at < names.size();) {
     const std::size_t length = ::strnlen(begin + at, names.size() - at) + 1;
     const std::size_t whole = std::min(length, names.size() - at);
-    if (!hidden_from(uid, std::string_view(begin + at, whole - 1))) {
+    if (viewer.sees(std::string_view(begin + at, whole - 1))) {
       std::memmove(begin + kept, begin + at, whole);
       kept += whole;
     }
@@ -90,7 +104,7 @@ Result<std::size_t> listxattr(Pool& pool, const Context& context,
   out = out.first(std::min<std::size_t>(out.size(), request.size));
   const auto size = pool.backing.list_xattr(file->fd(), out);
   if (!size || out.empty()) return size;
-  return drop_hidden(context.uid, out.first(*size));
+  return drop_hidden(Viewer(context), out.first(*size));
 }
 
 Result<void> removexattr(Pool& pool, const Context& context,

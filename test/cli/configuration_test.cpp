@@ -253,6 +253,7 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   CHECK(shown(config, "flush-on-close") == "opened-for-write");
   CHECK(shown(config, "scheduling-priority") == "-10");
   CHECK(shown(config, "moveonenospc") == "pfrd");
+  CHECK(shown(config, "allow-idmap") == "true");
   Configuration other;
   line.options = cli::split_options("cache.files=full,subtype=boughfs");
   cli::configure(other, line);
@@ -261,6 +262,7 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   const Configuration own;
   CHECK(own.mount.subtype == "boughfs");
   CHECK(shown(own, "cache.files") == "auto");
+  CHECK(shown(own, "allow-idmap") == "false");
 }
 
 TEST_CASE("a malformed branch list is refused in one line") {

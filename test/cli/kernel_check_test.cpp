@@ -100,3 +100,16 @@ TEST_CASE("user_allow_other stands alone on its line") {
   CHECK_FALSE(allows_other("user_allow_other_not\n"));
   CHECK_FALSE(allows_other(""));
 }
+
+TEST_CASE("why the pool cannot be idmapped") {
+  Configuration config;
+  KernelFacts kernel = recent();
+  kernel.minor = 11;
+  kernel.release = "6.11.4";
+  CHECK(told(kernel, config, true).empty());
+  set(config, "allow-idmap", "true");
+  CHECK(told(kernel, config, true) ==
+        "0no allow-idmap: this kernel is 6.11.4, Linux 6.12 and later have it\n");
+  kernel.minor = 12;
+  CHECK(told(kernel, config, true).empty());
+}

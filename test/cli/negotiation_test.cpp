@@ -143,12 +143,13 @@ struct OptionFlag {
   Feature feature;
 };
 constexpr std::array kOptionFlags{
+    OptionFlag{"allow-idmap", Feature::kAllowIdmap},
     OptionFlag{"async-read", Feature::kAsyncRead},
     OptionFlag{"cache.symlinks", Feature::kCacheSymlinks},
     OptionFlag{"direct-io-allow-mmap", Feature::kDirectIoAllowMmap},
 };
 constexpr const char* kAllOn =
-    "minfreespace=0,fuse-msg-size=64,async-read,cache.symlinks,direct-io-allow-mmap";
+    "minfreespace=0,fuse-msg-size=64,allow-idmap,async-read,cache.symlinks,direct-io-allow-mmap";
 constexpr const char* kAllOff =
     "minfreespace=0,async-read=false,cache.symlinks=false,direct-io-allow-mmap=false";
 

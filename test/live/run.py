@@ -24,7 +24,7 @@ import sandbox  # noqa: E402
 import supervise  # noqa: E402
 
 GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings",
-          "limits", "agreed", "control", "functions", "heavy", "disks", "killed", "pressure",
+          "idmapped", "limits", "agreed", "control", "functions", "heavy", "disks", "killed", "pressure",
           "data", "per_process", "parallel", "passthrough", "rebranching", "absent", "acl", "links",
           "moving", "guides"]
 
