@@ -129,6 +129,9 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
   if (row != nullptr && row->name == "config" && answered)
     throw StartError(ExitStatus::kUsage,
                      what + ": the pool cannot read the file: " + std::strerror(error));
+  if (row != nullptr && (row->name == "log.file" || row->name == "debug") && answered)
+    throw StartError(ExitStatus::kUsage,
+                     what + ": the pool cannot write the log file: " + std::strerror(error));
   if (error == EAGAIN)
     throw StartError(
         ExitStatus::kSystem,

@@ -4,6 +4,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "cli/checks.hpp"
 #include "cli/control_rows.hpp"
+#include "cli/live_trace.hpp"
 #include "cli/signals.hpp"
 #include "cli/state_file.hpp"
 #include "ops/backing.hpp"
@@ -79,22 +81,39 @@ void complain(const std::string& line, ReportTo to) {
   if (to == ReportTo::kSyslog) report_to_syslog(line);
 }
 
-ops::ControlOptions control_options(Configuration& config, ReportTo report_to) {
+std::vector<std::string> paths_in(const std::string& list) {
+  std::vector<std::string> paths;
+  for (std::size_t at = 0; at < list.size();) {
+    const auto end = std::min(list.find(':', at), list.size());
+    paths.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return paths;
+}
+
+ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
+                                    const std::shared_ptr<session::Trace>& trace) {
   ops::ControlOptions control;
   const std::string place = place_of_pool(config.mount.mountpoint);
   control.rows = control_rows(config, place);
   control.complain = [report_to](const std::string& line) { complain(line, report_to); };
   control.mounted_inside = [place] { return mounted_inside(place); };
   control.state_file = state_file(place);
-  control.hand_over = [&config, report_to, place](ops::LiveKeys keys) {
+  const auto live = std::make_shared<ops::LiveKeys>();
+  make_trace_live(control.rows, trace,
+                  {[place] { return places_of_mounted(place); },
+                   [live] { return paths_in(live->get("srcmounts").value_or("")); }});
+  control.hand_over = [&config, report_to, place, live](ops::LiveKeys keys) {
+    *live = keys;
     config.config_file.go_live(
         std::move(keys), [report_to](const std::string& line) { complain(line, report_to); },
         [place] { return places_of_mounted(place); });
   };
   control.mountpoint = place;
   control.places.mounted_at = [place] { return places_of_mounted(place); };
-  control.places.objection = [trace = config.session.trace](const std::string& branch) {
-    return trace.empty() ? std::string() : why_no_branch_with_trace(trace, branch);
+  control.places.objection = [trace](const std::string& branch) {
+    const std::string file = trace->file();
+    return file.empty() ? std::string() : why_no_branch_with_trace(file, branch);
   };
   return control;
 }
@@ -121,11 +140,12 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
     config.warnings.push_back("-o scheduling-priority=" + std::to_string(nice) +
                               ": an ordinary user may only be nicer than he is");
   for (const std::string& line : config.warnings) complain("warning: " + line, report_to);
-  std::unique_ptr<session::Trace> trace = session::Trace::open(
-      config.session, [report_to](const std::string& line) { complain(line, report_to); });
+  const std::shared_ptr<session::Trace> trace =
+      session::Trace::open(config.session, report_to == ReportTo::kStderr,
+                           [report_to](const std::string& line) { complain(line, report_to); });
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
   const std::unique_ptr<proto::Filesystem> pool =
-      ops::make_union_fs(*backing, config.ops, control_options(config, report_to));
+      ops::make_union_fs(*backing, config.ops, control_options(config, report_to, trace));
   if (const std::string told = session::fit_message(config.session.message_pages); !told.empty())
     complain(told, report_to);
   const std::vector<session::BranchDevice> branches = branch_devices(config);
@@ -138,7 +158,7 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
   if (const auto device = mount.device_number())
     for (const std::string& line : session::tune_mount(config.session, *device, branches))
       complain(line, report_to);
-  session::Session session(std::move(start), *pool, config.session, std::move(trace));
+  session::Session session(std::move(start), *pool, config.session, trace);
 
   session::SessionHooks hooks;
   hooks.ready = [&] {

@@ -21,7 +21,7 @@ namespace bough::session {
 /// be answered after the session's end.
 struct Connection {
   Connection(proto::Filesystem& filesystem, const proto::InitAgreement& agreed,
-             std::unique_ptr<Trace> tracer, unsigned threads)
+             std::shared_ptr<Trace> tracer, unsigned threads)
       : fs(filesystem),
         agreement(agreed),
         trace(std::move(tracer)),
@@ -31,11 +31,13 @@ struct Connection {
     wire.setxattr_ext = agreed.features.has(proto::Feature::kSetxattrExt);
   }
 
+  [[nodiscard]] bool tracing() const noexcept { return trace && trace->on(); }
+
   proto::Filesystem& fs;
   const proto::InitAgreement agreement;
   proto::WireOptions wire;
-  /// Null: off.
-  const std::unique_ptr<Trace> trace;
+  /// Null: never.
+  const std::shared_ptr<Trace> trace;
   /// A slot for each worker and one for the control worker.
   Inflight inflight;
   Lanes lanes;

@@ -347,7 +347,7 @@ void Dispatcher::refuse(std::span<const std::byte> message, Device& device) noex
   if (!header) return;
   counters_.request(header->opcode);
   std::optional<TraceEntry> entry;
-  if (connection_->trace) entry.emplace(*connection_->trace, *header);
+  if (connection_->tracing()) entry.emplace(*connection_->trace, *header);
   const bool wants_reply = proto::opcode_info(header->opcode).replies;
   if (wants_reply && !write_error(device, header->unique, Errno{EINVAL}))
     counters_.add(Figure::kRefusedReplies);
@@ -381,7 +381,7 @@ bool Dispatcher::run(const proto::Decoded& decoded, const std::shared_ptr<Device
   const proto::RequestHeader& header = decoded.header;
   counters_.request(header.opcode);
   std::optional<TraceEntry> entry;
-  if (connection_->trace)
+  if (connection_->tracing())
     entry.emplace(*connection_->trace, connection_->fs, header, decoded.request);
 
   Inflight& inflight = connection_->inflight;

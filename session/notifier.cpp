@@ -18,7 +18,7 @@ Notifier::~Notifier() = default;
 
 bool Notifier::notify(const proto::Notification& notification) {
   Message message{proto::encode(notification), {}};
-  if (connection_->trace) message.text = proto::render(notification);
+  if (connection_->tracing()) message.text = proto::render(notification);
   {
     const std::lock_guard lock(mutex_);
     if (stopping_ || queue_.size() >= kMessages || bytes_ + message.bytes.size() > kBytes) {
@@ -79,7 +79,7 @@ void Notifier::write(const Message& message) noexcept {
     counters.add(Figure::kNotificationsAbsent);
   else
     counters.add(Figure::kNotificationsRefused);
-  if (!connection_->trace) return;
+  if (!connection_->tracing() || message.text.empty()) return;
   try {
     connection_->trace->put(
         when, "NOTIFY " + message.text + " -> " + proto::render_reply(written) + '\n');

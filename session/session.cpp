@@ -98,7 +98,7 @@ const char* to_string(StopReason reason) noexcept {
 
 struct Session::Parts {
   Parts(SessionStart start, proto::Filesystem& fs, const Settings& settings,
-        std::unique_ptr<Trace> trace)
+        std::shared_ptr<Trace> trace)
       : device(std::move(start.device)),
         resumed(start.resumed),
         connection(
@@ -151,7 +151,7 @@ StopReason Session::Parts::serve(const SessionHooks& hooks) {
 }
 
 Session::Session(SessionStart start, proto::Filesystem& fs, const Settings& settings,
-                 std::unique_ptr<Trace> trace)
+                 std::shared_ptr<Trace> trace)
     : parts_(std::make_unique<Parts>(std::move(start), fs, settings, std::move(trace))) {}
 
 Session::~Session() = default;

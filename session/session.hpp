@@ -52,7 +52,7 @@ class Session final : public proto::KernelPort {
  public:
   /// Starts no thread and calls nothing of `fs`. `trace` may be null.
   Session(SessionStart start, proto::Filesystem& fs, const Settings& settings,
-          std::unique_ptr<Trace> trace);
+          std::shared_ptr<Trace> trace);
   ~Session() override;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -150,11 +150,12 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
   rows.push_back(toggle("async-read", {}, settings.async_read,
                         "reading ahead, the kernel asks for several parts of a file at once"));
   rows.push_back(
-      toggle("debug", {"d"}, settings.debug, "print one line a request on standard error"));
-
+      toggle("debug", {"d"}, settings.debug, "one line a request, to log.file or standard error"));
+  rows.back().when = proto::Setting::When::kRuntime;
   rows.push_back(
       file("log.file", settings.log_file,
            "with debug: append its lines to this file, which must lie outside the pool"));
+  rows.back().when = proto::Setting::When::kRuntime;
   rows.push_back(file("trace", settings.trace,
                       "append one line a request to this file, which must lie outside the pool"));
   return rows;

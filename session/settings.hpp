@@ -13,8 +13,8 @@ namespace bough::session {
 inline constexpr std::uint64_t kReadAheadByMessage = std::numeric_limits<std::uint64_t>::max();
 
 /// What a user may choose about one connection. A plain value: read when the session starts, not
-/// watched afterwards. The handshake corrects it to what the kernel agreed to, so that from then on
-/// it says what is in force.
+/// watched afterwards (debug and log_file go on in Trace). The handshake corrects it to what the
+/// kernel agreed to, so that from then on it says what is in force.
 struct Settings {
   /// Threads that may be inside a branch call at once; one more serves FORGET and INTERRUPT when
   /// all of them are. 1 to 512.

@@ -6,6 +6,7 @@ status 77: it cannot run here (a failure where CI=true).
 """
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -529,6 +530,77 @@ class Mounted(Case):
         self.assertIn(" STATFS ", log.read_text(encoding="utf-8"))
         self.check_refused(1, ["log", "outside of the pool"], "-o", f"debug,log.file={self.a}/log", self.a, self.pool)
         self.assertFalse((self.a / "log").exists())
+
+    def set_key(self, key, value):
+        """0, or the errno."""
+        try:
+            os.setxattr(self.pool / ".boughfs", "user.boughfs." + key, str(value).encode())
+        except OSError as error:
+            return error.errno
+        return 0
+
+    def test_debug_and_log_file_at_run_time(self):
+        first, second = self.top / "first", self.top / "second"
+        self.check_mounts(self.a, self.pool)
+        # a daemon has no standard error
+        self.assertEqual(self.set_key("debug", "true"), errno.EINVAL)
+        (self.top / "inward").symlink_to(self.pool)
+        (self.top / "nowhere").symlink_to(self.pool / "log")
+        os.mkfifo(self.top / "pipe")
+        (self.a / "there").touch()
+        for path, expected in ((self.pool / "log", errno.EDEADLK), (self.top / "inward" / "log", errno.EDEADLK),
+                               (self.top / "inward" / "there", errno.EDEADLK), (self.top / "nowhere", errno.EDEADLK),
+                               (self.a / "log", errno.EINVAL), (self.a / "there", errno.EINVAL),
+                               (self.top / "gone" / "log", errno.ENOENT), (self.top, errno.EISDIR),
+                               ("relative", errno.EINVAL), (self.top / "pipe", errno.EINVAL)):
+            with self.subTest(path=path):
+                self.assertEqual(self.set_key("log.file", path), expected)
+                self.assertEqual(self.key("log.file"), "")
+        self.assertEqual(sorted(os.listdir(self.a)), ["there"])
+        self.assertEqual(self.set_key("log.file", first), 0)
+        self.assertEqual((self.key("debug"), first.read_text(encoding="utf-8")), ("false", ""))
+        self.assertEqual(self.set_key("debug", "true"), 0)
+        os.statvfs(self.pool)
+        wait_until(lambda: " STATFS " in first.read_text(encoding="utf-8"), "the first file tells of it")
+        self.assertIn(" INIT\n", first.read_text(encoding="utf-8").split("STATFS")[0])
+        said = self.run_boughfs("ctl", self.pool, "set", "log.file", f"{self.top}/gone/log")
+        self.assertEqual(said.returncode, 1)
+        self.assertIn("No such file", said.stderr)
+        # the lines would tell of themselves
+        self.assertEqual(self.set_key("branches", f"+{self.top}"), errno.EINVAL)
+        self.assertEqual(self.set_key("log.file", second), 0)
+        os.mkdir(self.pool / "made")
+        wait_until(lambda: " MKDIR " in second.read_text(encoding="utf-8"), "the second file tells of it")
+        self.assertNotIn(" MKDIR ", first.read_text(encoding="utf-8"))
+        self.assertEqual(self.set_key("log.file", ""), errno.EINVAL)
+        self.assertEqual(self.key("log.file"), str(second))
+        self.assertEqual(self.set_key("debug", "false"), 0)
+        length = second.stat().st_size
+        os.rmdir(self.pool / "made")
+        self.assertEqual(second.stat().st_size, length)
+        self.assertEqual(self.set_key("log.file", ""), 0)
+        self.unmount()
+
+    def test_debug_of_a_pool_in_the_foreground(self):
+        server = self.foreground()
+        self.assertEqual(self.set_key("debug", "true"), 0)
+        os.statvfs(self.pool)
+        self.assertEqual(self.set_key("debug", "false"), 0)
+        os.mkdir(self.pool / "made")
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(DEADLINE), 0)
+        said = server.stderr.read()
+        self.assertIn(" STATFS ", said)
+        self.assertNotIn(" MKDIR ", said)
+
+    def test_log_file_that_became_part_of_a_branch(self):
+        """It was named while it lay outside, and nothing was written to it yet."""
+        inside = self.b / "log"
+        self.check_mounts("-o", f"log.file={inside}", self.a, self.pool)
+        self.assertEqual(self.set_key("branches", f"+{self.b}"), 0)
+        self.assertEqual(self.set_key("debug", "true"), errno.EINVAL)
+        self.assertFalse(inside.exists())
+        self.unmount()
 
     def test_trace_that_cannot_be_written(self):
         server = self.foreground("-o", "trace=/dev/full")

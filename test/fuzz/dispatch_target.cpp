@@ -87,9 +87,9 @@ proto::InitAgreement agreement_of(std::uint8_t how) {
   return proto::agree(offer, wants);
 }
 
-std::unique_ptr<session::Trace> trace_of(std::uint8_t how) {
+std::shared_ptr<session::Trace> trace_of(std::uint8_t how) {
   if ((how & 0x20) == 0) return nullptr;
-  return std::make_unique<session::Trace>(
+  return std::make_shared<session::Trace>(
       session::Fd(::open("/dev/null", O_WRONLY | O_CLOEXEC)), "/dev/null",
       [](const auto&...) { check(false, "the trace is written"); });
 }

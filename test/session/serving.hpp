@@ -18,7 +18,7 @@ namespace bough::test {
 class Serving {
  public:
   explicit Serving(session::Settings settings = {},
-                   std::unique_ptr<session::Trace> trace = nullptr) {
+                   std::shared_ptr<session::Trace> trace = nullptr) {
     kernel.send_init();
     auto agreement = session::shake_hands(*kernel.device(), fs, settings, {}, trace.get());
     init_reply = kernel.receive();

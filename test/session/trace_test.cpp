@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <fstream>
 #include <sstream>
@@ -56,7 +57,7 @@ TEST_CASE("a trace of a scripted session") {
   session::Settings settings;
   settings.trace = file.path;
   {
-    Serving serving(settings, session::Trace::open(settings, no_loss));
+    Serving serving(settings, session::Trace::open(settings, true, no_loss));
     FakeKernel& kernel = serving.kernel;
     const auto ask = [&](std::uint64_t) { REQUIRE(kernel.receive()); };
     ask(kernel.lookup("missing"));
@@ -112,12 +113,15 @@ TEST_CASE("a trace of a scripted session") {
 
 TEST_CASE("no trace is asked for, or none can be had") {
   session::Settings settings;
-  CHECK(session::Trace::open(settings, no_loss) == nullptr);
+  CHECK_FALSE(session::Trace::open(settings, true, no_loss)->on());
   settings.trace = "/nonexistent/file";
-  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings, no_loss)), session::TraceError);
+  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings, true, no_loss)),
+                  session::TraceError);
   settings.trace.clear();
   settings.debug = true;
-  CHECK(session::Trace::open(settings, no_loss) != nullptr);
+  CHECK(session::Trace::open(settings, true, no_loss)->on());
+  CHECK_THROWS_AS(static_cast<void>(session::Trace::open(settings, false, no_loss)),
+                  session::TraceError);
 }
 
 TEST_CASE("a trace that cannot be written says so once") {
@@ -125,10 +129,88 @@ TEST_CASE("a trace that cannot be written says so once") {
   settings.trace = "/dev/full";
   std::vector<std::string> told;
   const auto trace =
-      session::Trace::open(settings, [&](const std::string& line) { told.push_back(line); });
+      session::Trace::open(settings, true, [&](const std::string& line) { told.push_back(line); });
   for (int i = 0; i < 3; ++i) trace->put(std::chrono::system_clock::now(), "line\n");
   REQUIRE(told.size() == 1);
   CHECK(told[0] ==
         "the trace file /dev/full cannot be written, lines are missing from it: No space left on "
         "device");
+}
+
+TEST_CASE("a trace begins, moves and ends while the session serves") {
+  const TraceFile first;
+  const TraceFile second;
+  session::Settings settings;
+  const auto trace = session::Trace::open(settings, false, no_loss);
+  Serving serving(settings, trace);
+  const auto lookup = [&](const char* name) {
+    serving.kernel.lookup(name);
+    REQUIRE(serving.kernel.receive());
+  };
+  // The line is written after the answer.
+  const auto holds = [](const TraceFile& file, const std::string& text) {
+    return Serving::eventually([&] {
+      const auto lines = file.lines();
+      return std::any_of(lines.begin(), lines.end(),
+                         [&](const auto& line) { return line.find(text) != std::string::npos; });
+    });
+  };
+  lookup("before");
+  CHECK(trace->set_debug(true).error() == proto::Errno{EBADF});
+  CHECK_FALSE(trace->debug());
+  CHECK(trace->set_log_file("/nonexistent/file", "/nonexistent/file").error() ==
+        proto::Errno{ENOENT});
+  CHECK(trace->log_file().empty());
+  REQUIRE(trace->set_log_file(first.path, first.path));
+  lookup("silent");
+  CHECK(trace->file().empty());
+  CHECK(first.lines().empty());
+
+  REQUIRE(trace->set_debug(true));
+  CHECK(trace->file() == first.path);
+  lookup("one");
+  CHECK(holds(first, R"(LOOKUP node=1 name="one")"));
+  REQUIRE_FALSE(first.lines().empty());
+  CHECK(first.lines()[0] == "T INIT");
+  // What cannot be opened changes nothing.
+  CHECK(trace->set_log_file("/nonexistent/file", "/nonexistent/file").error() ==
+        proto::Errno{ENOENT});
+  CHECK(trace->set_log_file("", "").error() == proto::Errno{EBADF});
+  CHECK(trace->log_file() == first.path);
+  lookup("two");
+  CHECK(holds(first, R"(name="two")"));
+
+  REQUIRE(trace->set_log_file(second.path, second.path));
+  lookup("three");
+  CHECK(holds(second, R"(name="three")"));
+  CHECK(second.lines()[0] == "T INIT");
+  REQUIRE(trace->set_debug(false));
+  CHECK_FALSE(trace->on());
+  lookup("four");
+  lookup("five");
+  for (const TraceFile* file : {&first, &second})
+    for (const std::string& line : file->lines()) {
+      CHECK(line.find("before") == std::string::npos);
+      CHECK(line.find("silent") == std::string::npos);
+      CHECK(line.find("four") == std::string::npos);
+    }
+  for (const std::string& line : first.lines()) CHECK(line.find("three") == std::string::npos);
+}
+
+TEST_CASE("with the option trace debug moves nothing") {
+  const TraceFile file;
+  const TraceFile other;
+  session::Settings settings;
+  settings.trace = file.path;
+  const auto trace = session::Trace::open(settings, false, no_loss);
+  CHECK(trace->on());
+  CHECK(trace->set_debug(true));
+  CHECK(trace->debug());
+  CHECK(trace->set_log_file(other.path, other.path));
+  CHECK(trace->file() == file.path);
+  trace->put(std::chrono::system_clock::now(), "line\n");
+  CHECK(trace->set_debug(false));
+  CHECK(trace->on());
+  CHECK(file.lines().size() == 1);
+  CHECK(other.lines().empty());
 }
