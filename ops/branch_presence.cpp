@@ -47,6 +47,13 @@ std::string why_no_branch(const std::string& path, BranchMark mark,
 BranchWitness::BranchWitness(Backing& backing, std::string state_file, MountSources sources)
     : backing_(backing), sources_(std::move(sources)), memory_(std::move(state_file)) {}
 
+std::string BranchWitness::unread() const {
+  if (memory_.unread() == 0) return {};
+  return "what the branches were when the pool was mounted last cannot be read from " +
+         memory_.file() + " (" + std::strerror(memory_.unread()) +
+         "): until the next mount a missing disk is told by fstab and marks alone";
+}
+
 std::string BranchWitness::why_not(const std::string& path, int root) const {
   const BranchMark mark = mark_of(backing_, root);
   std::string why = why_no_branch(path, mark, missing_mounts(sources_));

@@ -42,6 +42,8 @@ class BranchWitness {
   /// `state_file` as in ControlOptions. `backing` outlives this.
   BranchWitness(Backing& backing, std::string state_file, MountSources sources = {});
 
+  /// One line for the log if the state file cannot be read; empty: it can, or there is none.
+  [[nodiscard]] std::string unread() const;
   /// Why the directory `root` (O_PATH) at `path` is not the branch: why_no_branch(), or it is not
   /// what the pool used at that path when it was mounted last. Empty: it is the branch.
   [[nodiscard]] std::string why_not(const std::string& path, int root) const;

@@ -123,7 +123,9 @@ std::string root_marks_text(const RootMarks& marks) {
 
 PoolMemory::PoolMemory(std::string file) : file_(std::move(file)) {
   if (file_.empty()) return;
-  marks_ = parse_root_marks(text_of(file_));
+  marks_ = parse_root_marks(text_of(file_, unread_));
+  // No pool was mounted here yet; whether one can be kept, save() tells.
+  if (unread_ == ENOENT || unread_ == ENOTDIR) unread_ = 0;
 }
 
 bool PoolMemory::is_another(const std::string& path, const RootMark& now) const {

@@ -41,6 +41,9 @@ class PoolMemory {
  public:
   /// Reads the file. Empty: nothing is kept from one mount to the next.
   explicit PoolMemory(std::string file);
+  /// Why the file, which is there, could not be read: an errno, or 0. Nothing is known of the
+  /// branches then, or not of all.
+  [[nodiscard]] int unread() const noexcept { return unread_; }
 
   /// Whether this is not what the pool used at `path`.
   [[nodiscard]] bool is_another(const std::string& path, const RootMark& now) const;
@@ -53,6 +56,7 @@ class PoolMemory {
 
  private:
   const std::string file_;
+  int unread_ = 0;
   mutable std::mutex mutex_;
   RootMarks marks_;
   bool changed_ = false;

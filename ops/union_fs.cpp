@@ -169,6 +169,7 @@ class UnionFs final : public proto::Filesystem {
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {
     pool_.complain = std::move(control.complain);
+    if (const std::string line = witness_.unread(); !line.empty()) pool_.complain(line);
     pool_.absences.examine_by(
         [this](const std::string& path, int root) {
           std::string why = same_as_another(path, root);

@@ -298,6 +298,18 @@ class Absent(sandbox.LiveCase):
         self.whole()
         self.assertEqual(self.served.unmount(), 0)
 
+    def test_what_was_remembered_cannot_be_read(self):
+        self.start()
+        self.assertEqual(self.served.unmount(), 0)
+        self.assertEqual(self.log_lines("cannot be read from"), [])
+        (file,) = Path(self.path("state")).iterdir()
+        file.unlink()
+        file.mkdir()
+        self.served.start()
+        self.assertEqual(len(self.log_lines("cannot be read from")), 1)
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+
     def test_marked_mount_point(self):
         """Without fstab the user's mark beneath the disk says so."""
         self.take(1)

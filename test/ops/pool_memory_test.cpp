@@ -86,6 +86,9 @@ TEST_CASE("a pool remembers its roots from one mount to the next") {
 TEST_CASE("a file of roots that cannot be read stops nobody") {
   TempDir top;
   PoolMemory memory(top.path());
+  CHECK(memory.unread() == EISDIR);
+  CHECK(PoolMemory(top.path() / "none").unread() == 0);
+  CHECK(PoolMemory("").unread() == 0);
   CHECK_FALSE(memory.is_another("/a", kExt4));
   memory.uses("/a", kExt4, false);
   CHECK_FALSE(memory.save());
