@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ops/attributes.hpp"
+#include "ops/caller.hpp"
 #include "ops/credentials.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/lent_write.hpp"
@@ -87,6 +88,13 @@ void ask_history(Pool& pool, const Context& context, NodeId node, const FileStat
     facts.unchanged = pool.seen_files.unchanged(node, stat, wall_clock_ns());
 }
 
+/// Whether an open that empties the file takes its set-ids. Without HANDLE_KILLPRIV_V2 the kernel
+/// neither says so nor sends a SETATTR, as it does before a write.
+bool truncation_kills(const Pool& pool, const Context& context, const proto::OpenRequest& request) {
+  if (pool.settings.files.handle_killpriv) return request.kill_suidgid;
+  return uid_of_caller(context) != 0U;
+}
+
 }  // namespace
 
 int branch_open_flags(std::uint32_t flags, bool writeback) noexcept {
@@ -139,7 +147,7 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
     fd = reopen_with_lent_bits(pool, context.node, *file, flags, request.flags);
   if (!fd) return fd.error();
   const bool any_set_id = (file->stat.mode & (S_ISUID | S_ISGID)) != 0;
-  if (request.kill_suidgid && any_set_id && (flags & O_TRUNC) != 0)
+  if (any_set_id && (flags & O_TRUNC) != 0 && truncation_kills(pool, context, request))
     if (const auto cleared = clear_set_ids(pool, fd->get()); !cleared) return cleared.error();
   return add_file_handle(pool, context, context.node, *std::move(fd), file->branch, file->stat,
                          request.flags);

@@ -117,6 +117,23 @@ TEST_CASE("open: O_TRUNC empties the file, and only with kill_suidgid clears set
   CHECK((pool.stat(0, "f").st_mode & 07777) == 0755);
 }
 
+TEST_CASE("open: where the kernel does not tell, O_TRUNC takes the set-ids of all but root") {
+  if (!test::may_act_as_root()) return;
+  PoolFixture pool({"RW"}, {},
+                   [](ops::Settings& settings) { settings.files.handle_killpriv = false; });
+  const auto mode_after = [&](std::uint32_t uid) {
+    pool.file(0, "f", "text", 06755);
+    { auto emptied = pool.fs().open(pool.as(pool.walk("f"), uid), {O_WRONLY | O_TRUNC, false}); }
+    CHECK(pool.text(0, "f").empty());
+    return pool.stat(0, "f").st_mode & 07777;
+  };
+  CHECK(mode_after(0) == 06755);
+  CHECK(mode_after(1000) == 0755);
+  pool.file(0, "f", "text", 06755);
+  { auto opened = pool.fs().open(pool.as(pool.walk("f"), 1000), {O_WRONLY, false}); }
+  CHECK((pool.stat(0, "f").st_mode & 07777) == 06755);
+}
+
 TEST_CASE("open: never another file than the node's") {
   PoolFixture pool;
   pool.file(0, "f", "old");
