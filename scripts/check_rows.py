@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Checks test/mergerfs/SECTION.txt, which say what test shows each row of mergerfs' tables of options, policies and
-behaviour: every line is "row | test file | test case", and that case is in that file. Prints the number of rows."""
+behaviour: every line is "row | test file | test case", and that case is in that file. The rows of bugs.txt are
+mergerfs' known bugs and traps, numbered: none may be missing. Prints the number of rows."""
 
 import re
 import sys
 from pathlib import Path
 
 FIELDS = 3
+BUGS = "bugs.txt"
+LAST_BUG = 19
+# Those of an option that mergerfs has and this does not: shown once it is there.
+OF_OPTIONS = {5: "symlinkify-timeout", 14: "moveonenospc"}
 
 
 # A doctest case, its name perhaps broken into several literals; a Python case.
@@ -37,10 +42,27 @@ def complaints_of(root, path):
             yield f"{where}: {file} has no case '{case}'"
 
 
+def missing_options(root):
+    table = re.search(r"kMissing = [^{]*{(.*?)}", (root / "cli/mergerfs_options.cpp").read_text(encoding="utf-8"), re.S)
+    return set(re.findall(r'"([^"]+)"', table[1])) if table else set()
+
+
+def missing_bugs(root):
+    text = (root / "test/mergerfs" / BUGS).read_text(encoding="utf-8")
+    numbers = [int(number) for number in re.findall(r"^(\d+) ", text, re.M)]
+    if numbers != sorted(set(numbers)) or len(numbers) != len(text.splitlines()):
+        yield f"test/mergerfs/{BUGS}: each line begins with a number, in order"
+    absent = missing_options(root)
+    for number in range(1, LAST_BUG + 1):
+        if number not in numbers and OF_OPTIONS.get(number) not in absent:
+            yield f"test/mergerfs/{BUGS}: number {number} is missing ({OF_OPTIONS.get(number, 'always')})"
+
+
 def main():
     root = Path(__file__).resolve().parent.parent
     lists = sorted((root / "test/mergerfs").glob("*.txt"))
     complaints = [complaint for path in lists for complaint in complaints_of(root, path)]
+    complaints += missing_bugs(root)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     rows = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in lists)

@@ -104,7 +104,7 @@ def mounts(pid="self"):
 def device_at(path, pid="self"):
     """major:minor of the pool that is the topmost mount at `path`; empty if none is."""
     at = [(kind, device) for where, kind, device in mounts(pid) if where == path]
-    return at[-1][1] if at and at[-1][0] == "fuse.boughfs" else ""
+    return at[-1][1] if at and at[-1][0] in ("fuse.boughfs", "fuse.mergerfs") else ""
 
 
 def is_pool(path, pid="self"):

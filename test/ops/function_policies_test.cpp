@@ -379,6 +379,20 @@ TEST_CASE("func.getxattr and listxattr choose among the copies of the path and t
   CHECK(on_branch(one, 1, "f", "user.from") == "new");
 }
 
+TEST_CASE("func.listxattr=all lists no name twice") {
+  PoolFixture pool({"RW", "RW"}, {}, with({{"func.listxattr", "all"}}));
+  for (const std::size_t i : {0U, 1U}) {
+    pool.file(i, "f", "text");
+    put(pool, i, "f", "user.same", "x");
+  }
+  std::array<std::byte, 64> out{};
+  proto::ListxattrRequest list;
+  list.size = out.size();
+  const auto size = pool.fs().listxattr(pool.as(pool.walk("f")), list, out);
+  REQUIRE(size.has_value());
+  CHECK(*size == sizeof "user.same");
+}
+
 TEST_CASE("what the kernel judges a file by is read from that file") {
   PoolFixture pool({"RW", "RW"}, {}, with({{"func.getxattr", "newest"}}));
   pool.file(0, "f", "mine");

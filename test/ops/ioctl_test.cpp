@@ -70,7 +70,11 @@ TEST_CASE("ioctl: everything but the allow-list is ENOTTY") {
   for (const std::uint32_t command :
        {std::uint32_t{0x5401}, std::uint32_t{FIGETBSZ}, std::uint32_t{FITRIM},
         std::uint32_t{FS_IOC_FIEMAP}, std::uint32_t{FS_IOC_SETFSLABEL}, std::uint32_t{FIFREEZE},
-        std::uint32_t{0}}) {
+        std::uint32_t{0},
+        // The numbers of mergerfs' own, former and today's, and those of btrfs.
+        std::uint32_t{0xd000df00}, std::uint32_t{0xffffdf00}, std::uint32_t{0xffffdf01},
+        std::uint32_t{0xdf01}, std::uint32_t{0xdf02}, std::uint32_t{0x9408},
+        std::uint32_t{0x40049409}}) {
     CAPTURE(command);
     auto request = request_of(handle, command);
     request.out_size = 64;

@@ -89,6 +89,20 @@ TEST_CASE("link-cow: reading breaks no link, nor does anything without the optio
   CHECK(plain.walk("a") == plain.walk("b"));
 }
 
+TEST_CASE("link-cow: attributes are those of all names") {
+  PoolFixture pool({"RW"}, {}, with_cow);
+  two_names(pool);
+  proto::SetattrRequest request;
+  request.mode = 0600;
+  request.mtime = proto::TimeChange{false, 1000, 0};
+  REQUIRE(pool.fs().setattr(pool.as(pool.walk("a")), request).has_value());
+  for (const char* name : {"a", "b"}) {
+    CHECK((pool.stat(0, name).st_mode & 07777U) == 0600);
+    CHECK(pool.stat(0, name).st_mtime == 1000);
+    CHECK(pool.stat(0, name).st_nlink == 2);
+  }
+}
+
 TEST_CASE("link-cow: a truncation by path breaks the link too") {
   PoolFixture pool({"RW"}, {}, with_cow);
   two_names(pool);

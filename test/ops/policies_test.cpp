@@ -228,4 +228,23 @@ TEST_CASE("path preserving create policies: no directories are made for rename a
   CHECK(ignoring.text(0, "there/f") == "text");
 }
 
+TEST_CASE("path preserving create policies: rename says what is wrong, not EXDEV") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW", "RW"}, with_faults(faults), with("epmfs"));
+  pool.file(0, "f", "text");
+  pool.file(0, "full/inside", "text");
+  pool.directory(0, "empty");
+  pool.directory(1, "there");
+  CHECK(rename(pool, "empty", kRootNode, "full") == ENOTEMPTY);
+  CHECK(rename(pool, "f", kRootNode, "empty") == EISDIR);
+  CHECK(rename(pool, "empty", kRootNode, "f") == ENOTDIR);
+  CHECK(rename(pool, "none", kRootNode, "g") == ENOENT);
+  faults->fail({Call::kRenameAt, 1, FaultyBacking::kAlways, {}}, EACCES);
+  CHECK(rename(pool, "f", kRootNode, "g") == EACCES);
+  faults->reset();
+  CHECK(rename(pool, "f", pool.walk("there"), "f") == EXDEV);
+  CHECK(pool.text(0, "f") == "text");
+  CHECK(pool.text(0, "full/inside") == "text");
+}
+
 }  // namespace bough::test

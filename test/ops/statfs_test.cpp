@@ -113,6 +113,45 @@ TEST_CASE("statfs-ignore leaves the room of branches out that nothing is created
   CHECK(all - without_nc < kDisk + kStir);
 }
 
+TEST_CASE("statfs-ignore: of several branches on one file system the first decides") {
+  if (!test::may_act_as_root()) return;
+  test::TempDir other;
+  const Tmpfs disk(other.path() / "disk", "size=8m");
+  for (const char* name : {"a", "b"})
+    std::filesystem::create_directory(other.path() / "disk" / name);
+  const auto available = [&](const std::string& first, const std::string& second) {
+    PoolFixture pool({"RO"}, {}, [&](ops::Settings& settings) {
+      settings.branches += ":" + (other.path() / "disk/a").string() + "=" + first + ":" +
+                           (other.path() / "disk/b").string() + "=" + second;
+      settings.statfs_ignore = ops::StatfsIgnore::kRo;
+    });
+    const auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+    REQUIRE(reply.has_value());
+    return reply->blocks_available * reply->fragment_size;
+  };
+  CHECK(available("NC", "RW") == 0);
+  CHECK(available("RW", "NC") > 7U << 20U);
+}
+
+TEST_CASE("statfs: the room of a read-only disk counts, unless its branch is RO as well") {
+  if (!test::may_act_as_root()) return;
+  test::TempDir other;
+  const Tmpfs disk(other.path() / "disk", "size=8m,ro");
+  const Tmpfs writable(other.path() / "writable", "size=8m");
+  const auto available = [&](const std::string& branch) {
+    PoolFixture pool({"NC"}, {}, [&](ops::Settings& settings) {
+      settings.branches += ":" + (other.path() / branch).string();
+      settings.statfs_ignore = ops::StatfsIgnore::kNc;
+    });
+    const auto reply = pool.fs().statfs(pool.as(kRootNode), {});
+    REQUIRE(reply.has_value());
+    return reply->blocks_available * reply->fragment_size;
+  };
+  CHECK(available("disk=RW") > 7U << 20U);
+  CHECK(available("disk=RO") == 0);
+  CHECK(available("writable=RO") > 7U << 20U);
+}
+
 TEST_CASE("statfs=full adds up only what holds the path") {
   if (!test::may_act_as_root()) return;
   test::TempDir other;
