@@ -11,8 +11,6 @@ namespace {
 
 constexpr auto kMissing = std::to_array<std::string_view>({
     "follow-symlinks",
-    "symlinkify",
-    "symlinkify-timeout",
 });
 
 constexpr auto kNothing = std::to_array<std::string_view>({

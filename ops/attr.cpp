@@ -8,6 +8,7 @@
 #include "ops/attributes.hpp"
 #include "ops/caller.hpp"
 #include "ops/chosen_copy.hpp"
+#include "ops/converted_link.hpp"
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
@@ -17,8 +18,6 @@ namespace {
 
 constexpr std::uint32_t kPermissionBits = 07777;
 constexpr std::uint32_t kLeaveId = 0xffffffff;
-/// The kernel takes no more of a link's text (FUSE, fuse_readlink_folio()).
-constexpr std::size_t kLinkMax = 4095;
 
 bool changes_something(const proto::SetattrRequest& request) noexcept {
   return request.mode || request.uid || request.gid || request.size || request.atime ||
@@ -262,6 +261,9 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
     subjects[i] = *std::move(found);
   }
   Subject* const subject = subjects.data();
+  // As a symbolic link takes them.
+  if (subject->own.link && (request.mode || request.size))
+    return Errno{request.mode ? EOPNOTSUPP : EINVAL};
   if (request.size && pool.settings.links.cow)
     for (std::size_t i = 0; i < parts.size(); ++i)
       std::erase_if(subjects[i].others, [](const NodeFile& file) { return file.stat.nlink > 1; });
@@ -269,6 +271,7 @@ Result<proto::AttrReply> setattr(Pool& pool, const Context& context,
   // The deciding file is changed as a whole; the copies after it, by what chose them.
   const auto done = change_all(pool, context, request, parts, subjects);
   if (!done) return done.error();
+  if (subject->own.link) return getattr(pool, context, {});
   // Of a directory all copies are told of.
   if (subject->own.stat.is_directory())
     if (auto all = getattr(pool, context, {})) return all;
@@ -302,8 +305,9 @@ Result<void> may_access(const Context& context, std::uint32_t mode, std::uint32_
 Result<std::size_t> readlink(Pool& pool, const Context& context, std::span<std::byte> out) {
   const auto file = reach_by(pool, context.node, SearchFunction::kReadlink);
   if (!file) return file.error();
-  if (!file->stat.is_symlink()) return Errno{EINVAL};
   note_branch(context, pool, file->branch);
+  if (file->link) return link_text(pool, context.node, out);
+  if (!file->stat.is_symlink()) return Errno{EINVAL};
   return pool.backing.readlink(file->fd(), out.first(std::min(out.size(), kLinkMax)));
 }
 

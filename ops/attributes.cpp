@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ops/converted_link.hpp"
 #include "ops/inode_number.hpp"
 
 namespace bough::ops {
@@ -81,6 +82,22 @@ std::chrono::nanoseconds negative_validity(const Pool& pool) noexcept {
   return pool.settings.negative_valid;
 }
 
+namespace {
+
+proto::EntryReply reply_of(Pool& pool, const NodeTable::Counted& counted, const FileStat& stat,
+                           BranchId branch) {
+  proto::EntryReply reply;
+  reply.claim = proto::LookupClaim(pool.owner, counted.node);
+  reply.entry.node = counted.node;
+  reply.entry.generation = pool.nodes.generation(counted.node);
+  reply.entry.entry_valid = entry_validity(pool);
+  reply.entry.attr_valid = attr_validity(pool, stat);
+  reply.entry.attr = to_attr(pool, stat, number_of(pool, counted.node, counted.ino, stat, branch));
+  return reply;
+}
+
+}  // namespace
+
 Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                      const Branch& branch, const FileStat& stat) {
   // OPEN tells a node, not the name that it is opened by: what breaks links must know the name.
@@ -94,14 +111,24 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
                                                    branch.user_ino(stat.id), apart, writer);
   if (!counted) return Errno{ESTALE};
   pool.free_names.found(parent, name);
-  proto::EntryReply reply;
-  reply.claim = proto::LookupClaim(pool.owner, counted->node);
-  reply.entry.node = counted->node;
-  reply.entry.generation = pool.nodes.generation(counted->node);
-  reply.entry.entry_valid = entry_validity(pool);
-  reply.entry.attr_valid = attr_validity(pool, stat);
-  reply.entry.attr =
-      to_attr(pool, stat, number_of(pool, counted->node, counted->ino, stat, branch.id()));
+  return reply_of(pool, *counted, stat, branch.id());
+}
+
+Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view name,
+                                     const Branch& branch, const FileStat& stat) {
+  if (!pool.settings.links.symlinkify || !is_due(pool.settings.links, stat))
+    return make_entry(pool, parent, name, branch, stat);
+  PathText directory;
+  if (!pool.nodes.directory_path(parent, directory)) return Errno{ESTALE};
+  const std::size_t size = link_size(branch, directory.view(), name);
+  if (size > kLinkMax) return make_entry(pool, parent, name, branch, stat);
+  const auto counted =
+      pool.nodes.count_link(parent, name, Location{branch.id(), stat.id}, branch.user_ino(stat.id));
+  if (!counted) return make_entry(pool, parent, name, branch, stat);
+  pool.free_names.found(parent, name);
+  auto reply = reply_of(pool, *counted, as_link(stat, size), branch.id());
+  // Who goes by the link changes the file where we do not see it.
+  reply.entry.entry_valid = std::chrono::nanoseconds(0);
   return reply;
 }
 

@@ -36,5 +36,9 @@ namespace bough::ops {
 /// ESTALE: the parent is not known any more.
 [[nodiscard]] Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                                    const Branch& branch, const FileStat& stat);
+/// The same for a name that was found, not made: it may be shown as something else than it is (see
+/// converted_link.hpp).
+[[nodiscard]] Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view name,
+                                                   const Branch& branch, const FileStat& stat);
 
 }  // namespace bough::ops

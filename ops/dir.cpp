@@ -332,10 +332,19 @@ class MergedLook {
   std::optional<PoolFacts> directories_;
 };
 
+/// What a listing tells of an entry's type. With symlinkify what is neither a directory nor a link
+/// may be shown as a link by the time it is looked up: nothing is told then, so that programs ask.
+/// (To look at each file for that would cost more than the few who ask do.)
+std::uint32_t told_type(const Settings& settings, std::uint32_t type) noexcept {
+  constexpr std::uint32_t kLinkType = 10;
+  const bool known = !settings.links.symlinkify || type == kDirectoryType || type == kLinkType;
+  return known ? type : 0;
+}
+
 /// READDIR's reply. A raw record of n bytes needs at most n * 4 / 3 here.
 class PlainOut {
  public:
-  explicit PlainOut(proto::DirentPacker& out) : out_(out) {}
+  PlainOut(const Settings& settings, proto::DirentPacker& out) : settings_(settings), out_(out) {}
   [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
   [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 4; }
   [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add(entry); }
@@ -348,10 +357,12 @@ class PlainOut {
         entry.type = seen->stat.mode >> 12U & 15U;
       }
     }
+    entry.type = told_type(settings_, entry.type);
     return out_.add(entry);
   }
 
  private:
+  const Settings& settings_;
   proto::DirentPacker& out_;
 };
 
@@ -371,10 +382,13 @@ class PlusOut {
     if (!out_.fits(entry.name)) return false;
     const Result<Seen> seen = look(entry.name.data());
     if (!seen) return means_absent(seen.error()) || out_.add_plain(entry);
-    auto reply = make_entry(pool_, node_, entry.name, *seen->branch, seen->stat);
+    auto reply = show_entry(pool_, node_, entry.name, *seen->branch, seen->stat);
     if (!reply) return out_.add_plain(entry);
     entry.ino = reply->entry.attr.ino;
     entry.type = reply->entry.attr.mode >> 12U & 15U;
+    // The kernel keeps the listing for longer than the entry.
+    if (pool_.settings.cache_readdir)
+      entry.type = told_type(pool_.settings, seen->stat.mode >> 12U & 15U);
     return out_.add(entry, *reply);
   }
 
@@ -548,7 +562,7 @@ Result<void> readdir(Pool& pool, const Context& context, const proto::ReaddirReq
                      proto::DirentPacker& out) {
   const auto handle = pool.handles.directory(request.handle);
   if (!handle) return Errno{EBADF};
-  PlainOut plain(out);
+  PlainOut plain(pool.settings, out);
   return list(pool, context, *handle, request.offset, request.size, plain);
 }
 

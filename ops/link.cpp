@@ -8,11 +8,27 @@
 namespace bough::ops {
 namespace {
 
-/// link-exdev: a symbolic link to the file. The kernel takes the answer only if it has the type of
-/// the file that was to be linked, so it says that the name is the file, and for no time at all.
+/// The kernel takes an answer only if it has the type of what was to be linked. So it says that the
+/// name is the node, and for no time at all: it is looked up again before it is used.
+Result<proto::EntryReply> as_old_node(Pool& pool, NodeId old_node) {
+  std::uint64_t ino = 0;
+  BranchId branch = kNoBranch;
+  const auto stat = stat_node(pool, old_node, ino, branch);
+  if (!stat) return stat.error();
+  const auto counted = pool.nodes.count_again(old_node);
+  if (!counted) return Errno{ESTALE};
+  proto::EntryReply reply;
+  reply.claim = proto::LookupClaim(pool.owner, counted->node);
+  reply.entry.node = counted->node;
+  reply.entry.generation = pool.nodes.generation(counted->node);
+  reply.entry.attr = to_attr(pool, *stat, number_of(pool, old_node, ino, *stat, branch));
+  return reply;
+}
+
+/// link-exdev: a symbolic link to the file.
 Result<proto::EntryReply> link_by_symlink(Pool& pool, const Context& context,
-                                          const proto::LinkRequest& request, const NodeFile& file,
-                                          const Branch& branch, std::string_view new_path) {
+                                          const proto::LinkRequest& request, const Branch& branch,
+                                          std::string_view new_path) {
   const LinkExdev how = pool.settings.links.link_exdev;
   NodeView view;
   if (how == LinkExdev::kPassthrough || !pool.nodes.view(request.old_node, view) || !view.named)
@@ -33,14 +49,7 @@ Result<proto::EntryReply> link_by_symlink(Pool& pool, const Context& context,
   }
   const auto made = symlink(pool, context, {request.new_name, target, {}});
   if (!made) return made.error();
-  const auto counted = pool.nodes.count_again(request.old_node);
-  if (!counted) return Errno{ESTALE};
-  proto::EntryReply reply;
-  reply.claim = proto::LookupClaim(pool.owner, counted->node);
-  reply.entry.node = counted->node;
-  reply.entry.generation = pool.nodes.generation(counted->node);
-  reply.entry.attr = to_attr(pool, file.stat, counted->ino);
-  return reply;
+  return as_old_node(pool, request.old_node);
 }
 
 }  // namespace
@@ -73,6 +82,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
     const Existing& found = **existing;
     if (found.branch != index || found.stat.id != file->stat.id) return Errno{EEXIST};
     pool.figures.replays.fetch_add(1, std::memory_order_relaxed);
+    if (file->link) return as_old_node(pool, request.old_node);
     return make_entry(pool, context.node, name.view(), branch, found.stat);
   }
   if (set->mode(index) == BranchMode::kReadOnly) return Errno{EROFS};
@@ -83,15 +93,17 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
     return or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
   }();
   if (!parent && parent.error() == Errno{EXDEV})
-    return link_by_symlink(pool, context, request, *file, branch, path.view());
+    return link_by_symlink(pool, context, request, branch, path.view());
   if (!parent) return parent.error();
   if (const auto linked = pool.backing.link_fd(file->fd(), parent->fd(), name.c_str()); !linked)
     return linked.error();
   UndoName undo(pool.backing, parent->fd(), name.c_str(), false);
   const auto stat = pool.backing.stat(file->fd());
   if (!stat) return stat.error();
-  auto reply = make_entry(pool, context.node, name.view(), branch, *stat);
+  auto reply = file->link ? as_old_node(pool, request.old_node)
+                          : make_entry(pool, context.node, name.view(), branch, *stat);
   if (!reply) return reply.error();
+  if (file->link) pool.free_names.found(context.node, name.view());
   undo.dismiss();
   note_branch(context, branch);
   return reply;

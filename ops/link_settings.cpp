@@ -37,6 +37,10 @@ void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& setting
       "link-exdev", kLinkExdev, When::kRuntime, settings.link_exdev,
       "instead of EXDEV, link makes a symbolic link to the file: relative, on its branch, or "
       "through the mount point"));
+  table.push_back(links.toggle("symlinkify", When::kRuntime, settings.symlinkify,
+                               "a file without write bits that has not changed for a while is "
+                               "shown as a symbolic link to itself on its branch, unless it is "
+                               "open"));
 }
 
 }  // namespace bough::ops

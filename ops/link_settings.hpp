@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <vector>
 
@@ -19,6 +20,10 @@ struct LinkSettings {
   proto::LiveValue<bool> cow{false};
   proto::LiveValue<RenameExdev> rename_exdev{RenameExdev::kPassthrough};
   proto::LiveValue<LinkExdev> link_exdev{LinkExdev::kPassthrough};
+  /// What is not written any more is shown as a symbolic link to itself (converted_link.hpp), when
+  /// it has not changed for that long.
+  proto::LiveValue<bool> symlinkify{false};
+  proto::LiveValue<std::chrono::nanoseconds> symlinkify_timeout{std::chrono::hours(1)};
 };
 
 /// Adds the rows of the option table that are bound to `settings`.

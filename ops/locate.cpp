@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "ops/all_copies.hpp"
+#include "ops/converted_link.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/shown_copy.hpp"
@@ -93,6 +94,7 @@ Result<NodeFile> reach_file(Pool& pool, NodeView& view) {
   NodeFile found;
   found.branch = branch->id();
   found.ino = view.ino;
+  found.link = view.link;
   const auto stat =
       by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
         auto fd = open_with_relief(
@@ -114,7 +116,27 @@ Result<NodeFile> reach_victim(Pool& pool, const NodeView& view) {
   found.stat = *stat;
   found.branch = view.location.branch;
   found.ino = view.ino;
+  found.link = view.link;
   return found;
+}
+
+/// By its names, by what is kept of an unlinked one, by an open handle.
+Result<FileStat> stat_file(Pool& pool, NodeView& view) {
+  if (view.named) {
+    const auto set = pool.branches.snapshot();
+    Branch* const on = set->by_id(view.location.branch);
+    const auto stat = [&]() -> Result<FileStat> {
+      if (on == nullptr) return Errno{ESTALE};
+      return by_names(pool, *on, view, [&](int directory, const char* name) {
+        return pool.backing.stat_at(directory, name);
+      });
+    }();
+    if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
+  }
+  if (view.victim) return pool.backing.stat(view.victim->get());
+  if (const auto handle = pool.handles.any_file_of(view.node))
+    return pool.backing.stat(handle->fd.get());
+  return Errno{ESTALE};
 }
 
 /// The root answers even when no branch does: a pool whose disks are all gone must still be
@@ -309,7 +331,8 @@ Result<NodeFile> reach_open(Pool& pool, NodeId node) {
 
 Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags) {
   NodeView view;
-  if (!pool.nodes.view(node, view) || view.directory || !view.named) return Errno{ESTALE};
+  if (!pool.nodes.view(node, view) || view.directory || view.link || !view.named)
+    return Errno{ESTALE};
   const auto set = pool.branches.snapshot();
   Branch* const branch = set->by_id(view.location.branch);
   if (branch == nullptr) return Errno{ESTALE};
@@ -347,21 +370,9 @@ Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino, BranchId
     if (node == proto::kRootNode) return bare_root();
     return as_stale(found.error());
   }
-  if (view.named) {
-    const auto set = pool.branches.snapshot();
-    Branch* const on = set->by_id(view.location.branch);
-    const auto stat = [&]() -> Result<FileStat> {
-      if (on == nullptr) return Errno{ESTALE};
-      return by_names(pool, *on, view, [&](int directory, const char* name) {
-        return pool.backing.stat_at(directory, name);
-      });
-    }();
-    if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
-  }
-  if (view.victim) return pool.backing.stat(view.victim->get());
-  if (const auto handle = pool.handles.any_file_of(node))
-    return pool.backing.stat(handle->fd.get());
-  return Errno{ESTALE};
+  auto stat = stat_file(pool, view);
+  if (stat && view.link) *stat = as_link(*stat, link_size(pool, view));
+  return stat;
 }
 
 std::unique_lock<std::mutex> hold_copies(Pool& pool, NodeId node) {

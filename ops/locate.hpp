@@ -83,6 +83,8 @@ struct NodeFile {
   BranchId branch = kNoBranch;
   /// NodeView::ino.
   std::uint64_t ino = 0;
+  /// NodeView::link. The attributes are the file's own.
+  bool link = false;
   [[nodiscard]] int fd() const noexcept {
     if (directory) return directory.fd();
     return shared ? shared->get() : own.get();
@@ -111,7 +113,8 @@ struct OpenFile {
 /// O_NONBLOCK is added, against what may have come in its place.
 [[nodiscard]] Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags);
 
-/// Only the attributes, without opening anything where a stat by name will do. `ino` is NodeView's.
+/// Only the attributes, without opening anything where a stat by name will do: of a file that is
+/// shown as a link, the link's. `ino` is NodeView's.
 [[nodiscard]] Result<FileStat> stat_node(Pool& pool, NodeId node, std::uint64_t& ino,
                                          BranchId& branch);
 

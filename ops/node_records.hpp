@@ -10,7 +10,12 @@
 
 namespace bough::ops {
 
-enum class NodeKind : std::uint8_t { kFree, kFile, kDirectory };
+enum class NodeKind : std::uint8_t {
+  kFree,
+  kFile,
+  kDirectory,
+  kLink,  ///< a file that is shown as a symbolic link to itself
+};
 
 /// One node of NodeTable.
 struct NodeRecord {

@@ -51,6 +51,7 @@ bool storable(std::string_view name) noexcept {
 /// begun.
 struct NodeTable::State {
   using Victims = std::map<Slot, std::shared_ptr<Fd>>;
+  using LinkPaths = std::map<Slot, std::uint64_t>;
 
   NodeSlots nodes;
   EdgeSlots edges;
@@ -58,6 +59,8 @@ struct NodeTable::State {
   ChainIndex<NodeSlots::Records, HashOfNode> files{nodes.records()};
   ChainIndex<EdgeSlots::Records, HashOfEdge> entries{edges.records()};
   Victims victims;
+  /// Of nodes that are shown as links to themselves: path_sum() of the path that is their text.
+  LinkPaths link_paths;
   /// Taken from `victims`: closing them may write to a branch, so that waits for the unlocking.
   std::multimap<Slot, std::shared_ptr<Fd>> dropped;
   std::uint64_t lookups = 0;
@@ -77,7 +80,17 @@ struct NodeTable::State {
     return slot != 0 && nodes[slot].kind == NodeKind::kDirectory ? slot : 0;
   }
   [[nodiscard]] Slot find_file(const FileId& file) const {
-    return files.find(file_hash(file), [&](const NodeRecord& node) { return node.is_file(file); });
+    return find_file(file, [](const NodeRecord&) { return true; });
+  }
+  /// One that `fits` (bool(const NodeRecord&)), if several nodes are the file.
+  template <class Fits>
+  [[nodiscard]] Slot find_file(const FileId& file, Fits fits) const {
+    return files.find(file_hash(file), [&](const NodeRecord& node) {
+      return node.kind == NodeKind::kFile && node.is_file(file) && fits(node);
+    });
+  }
+  [[nodiscard]] bool is_node_of(Slot slot, const FileId& file, NodeKind kind) const noexcept {
+    return slot != 0 && nodes[slot].kind == kind && nodes[slot].is_file(file);
   }
   [[nodiscard]] std::string_view name_of(const EdgeRecord& edge) const noexcept {
     return names.text(edge.name, edge.name_size);
@@ -141,6 +154,7 @@ struct NodeTable::State {
     NodeRecord& node = nodes[slot];
     into.node = NodeId{node.id};
     into.directory = node.kind == NodeKind::kDirectory;
+    into.link = node.kind == NodeKind::kLink;
     into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
     const auto sum = into.directory ? path_sum_of(slot) : std::nullopt;
     into.path_sum = sum.value_or(0);
@@ -183,8 +197,9 @@ struct NodeTable::State {
     node.file_ino = where.file.ino;
     node.birth_ns = where.file.birth_ns;
   }
-  Slot add_file(const Location& where, std::uint64_t ino) noexcept {
-    const Slot slot = nodes.add(NodeKind::kFile);
+  Slot add_file(const Location& where, std::uint64_t ino,
+                NodeKind kind = NodeKind::kFile) noexcept {
+    const Slot slot = nodes.add(kind);
     nodes[slot].ino = ino;
     place(nodes[slot], where);
     files.insert(slot);
@@ -200,7 +215,8 @@ struct NodeTable::State {
   }
   void remove_node(Slot slot) noexcept {
     drop_victim(slot);
-    if (nodes[slot].kind == NodeKind::kFile) files.erase(slot);
+    if (nodes[slot].kind != NodeKind::kDirectory) files.erase(slot);
+    if (nodes[slot].kind == NodeKind::kLink) link_paths.erase(slot);
     nodes.remove(slot);
   }
   [[nodiscard]] bool known(Slot slot) const noexcept {
@@ -299,6 +315,19 @@ struct NodeTable::State {
     detach(edge);
     attach(edge, slot);
     ++nodes[edges[edge].parent].version;
+  }
+  /// `edge` is that of the name, 0 where there is none yet.
+  Counted lead_to(Slot directory, std::string_view name, Slot edge, Slot slot) noexcept {
+    if (edge == 0) {
+      add_edge(directory, name, slot);
+    } else if (edges[edge].node != slot) {
+      const Slot lost = edges[edge].node;
+      turn(edge, slot);
+      settle_unnamed(lost);
+    } else {
+      nodes[slot].edge = edge;
+    }
+    return count(slot);
   }
   /// A node that only its names kept, and that lost one.
   void settle_unnamed(Slot slot) noexcept {
@@ -410,9 +439,9 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   const Slot edge = state->find_edge(directory, name);
   const Slot last = edge != 0 ? state->edges[edge].node : 0;
   // One file can have several nodes, made apart: the one that it has here is the first choice.
-  const bool same = last != 0 && state->nodes[last].is_file(where.file);
+  const bool same = state->is_node_of(last, where.file, NodeKind::kFile);
   Slot slot = state->find(chosen);
-  if (slot != 0 && !state->nodes[slot].is_file(where.file)) slot = 0;
+  if (!state->is_node_of(slot, where.file, NodeKind::kFile)) slot = 0;
   if (slot == 0 && same && (!apart || state->nodes[last].names == 1)) slot = last;
   if (slot == 0 && !apart) slot = state->find_file(where.file);
   if (slot == 0) {
@@ -420,16 +449,35 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   } else {
     state->nodes[slot].branch = where.branch;
   }
-  if (edge == 0) {
-    state->add_edge(directory, name, slot);
-  } else if (state->edges[edge].node != slot) {
-    const Slot lost = state->edges[edge].node;
-    state->turn(edge, slot);
-    state->settle_unnamed(lost);
+  return state->lead_to(directory, name, edge, slot);
+}
+
+std::optional<NodeTable::Counted> NodeTable::count_link(NodeId parent, std::string_view name,
+                                                        const Location& where, std::uint64_t ino) {
+  const Locked state(mutex_, *state_);
+  const Slot directory = state->find_directory(parent);
+  if (directory == 0 || !storable(name)) return std::nullopt;
+  const auto is_held = [](const NodeRecord& node) { return node.holds != 0; };
+  if (state->find_file(where.file, is_held) != 0) return std::nullopt;
+  const auto above = state->path_sum_of(directory);
+  if (!above) return std::nullopt;
+  State::LinkPaths made;
+  made.emplace(0, path_sum(*above, name));
+  state->nodes.reserve();
+  state->files.reserve();
+  state->reserve_edge(name);
+  const Slot edge = state->find_edge(directory, name);
+  Slot slot = edge != 0 ? state->edges[edge].node : 0;
+  if (state->is_node_of(slot, where.file, NodeKind::kLink) &&
+      state->link_paths.at(slot) == made.begin()->second) {
+    state->nodes[slot].branch = where.branch;
   } else {
-    state->nodes[slot].edge = edge;
+    slot = state->add_file(where, ino, NodeKind::kLink);
+    auto path = made.extract(made.begin());
+    path.key() = slot;
+    state->link_paths.insert(std::move(path));
   }
-  return state->count(slot);
+  return state->lead_to(directory, name, edge, slot);
 }
 
 std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name) {
@@ -617,7 +665,7 @@ std::vector<NodeTable::Victim> NodeTable::victims() const {
   std::vector<Victim> all;
   for (const auto& [slot, descriptor] : state->victims) {
     const NodeRecord& node = state->nodes[slot];
-    all.push_back({NodeId{node.id}, node.kind == NodeKind::kFile ? node.branch : kNoBranch,
+    all.push_back({NodeId{node.id}, node.kind != NodeKind::kDirectory ? node.branch : kNoBranch,
                    node.holds != 0, descriptor});
   }
   return all;
@@ -682,10 +730,12 @@ NodeTable::Figures NodeTable::figures() const {
   figures.holds = state->holds;
   figures.victims = state->victims.size();
   // A node of std::map: three pointers and a colour before the value.
-  const std::size_t victim = 4 * sizeof(void*) + sizeof(State::Victims::value_type);
+  constexpr std::size_t kPerEntry = 4 * sizeof(void*);
+  const std::size_t victim = kPerEntry + sizeof(State::Victims::value_type);
+  const std::size_t link = kPerEntry + sizeof(State::LinkPaths::value_type);
   figures.bytes = sizeof(State) + state->nodes.bytes() + state->edges.bytes() +
                   state->names.bytes() + state->files.bytes() + state->entries.bytes() +
-                  state->victims.size() * victim;
+                  state->victims.size() * victim + state->link_paths.size() * link;
   figures.overdrawn = state->overdrawn;
   return figures;
 }
@@ -694,6 +744,7 @@ void NodeTable::clear() noexcept {
   State::Victims victims;
   const Locked state(mutex_, *state_);
   victims.swap(state->victims);
+  state->link_paths.clear();
   for (Slot slot = kRoot + 1; slot < state->nodes.used(); ++slot)
     if (state->nodes[slot].kind != NodeKind::kFree) state->nodes.remove(slot);
   NodeRecord& root = state->nodes[kRoot];

@@ -32,6 +32,8 @@ struct Location {
 struct NodeView {
   NodeId node;
   bool directory = false;
+  /// A file that is shown as a symbolic link to itself (converted_link.hpp).
+  bool link = false;
   Location location;
   /// Of which the number that users see is made (inode_number.hpp): a file's by inode, fixed when
   /// the node is made; a directory's by path.
@@ -93,6 +95,11 @@ class NodeTable {
                                                   const Location& where, std::uint64_t ino,
                                                   bool apart = false,
                                                   NodeId chosen = proto::kNoNode);
+  /// As count_file() for a file that is to be shown as a symbolic link to itself: a node that no
+  /// other name leads to, and another one when the name's path is another, since the link's text
+  /// is. Nothing, too, while a handle holds a node of the file, or if no name leads to `parent`.
+  [[nodiscard]] std::optional<Counted> count_link(NodeId parent, std::string_view name,
+                                                  const Location& where, std::uint64_t ino);
   /// `name` in `parent` is a directory.
   [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.

@@ -139,6 +139,7 @@ Result<proto::OpenReply> open(Pool& pool, const Context& context,
   if (!file) return file.error();
   note_branch(context, pool, file->branch);
   if (file->stat.is_directory()) return Errno{EISDIR};
+  if (file->link) return Errno{ELOOP};
   // The kernel opens fifos, sockets and devices itself; reopening a link would follow it.
   if (!file->stat.is_regular()) return Errno{file->stat.is_symlink() ? ELOOP : ENXIO};
   if (changes && !writable(pool, file->branch)) return Errno{EROFS};

@@ -251,6 +251,9 @@ std::vector<proto::Setting> settings_table(Settings& settings) {
       "owner then, not who writes"));
   table.push_back(never_forget_row(settings.never_forget));
   add_link_settings(table, settings.links);
+  table.push_back(seconds_row("symlinkify-timeout", {}, settings.links.symlinkify_timeout,
+                              "for how long a file must not have changed"));
+  table.back().group = "Links";
   return table;
 }
 

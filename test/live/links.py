@@ -1,6 +1,8 @@
 """Hard and symbolic links: what the options about them do on real disks."""
 
+import mmap
 import os
+import time
 from pathlib import Path
 
 import modes
@@ -83,3 +85,56 @@ class Links(sandbox.LiveCase):
                                                     "abs-base-symlink": branches[1] + "/s/f",
                                                     "abs-pool-symlink": pool.mountpoint + "/s/f"}[how])
                 self.assertEqual(pool.unmount(), 0)
+
+    def test_symlinkify(self):
+        """A file that is done with becomes a link to its branch, but never while somebody uses it."""
+        disks = [self.file_system("ext4", name) for name in ("disk1", "disk2")]
+        os.mkdir(os.path.join(disks[1], "d"))
+        on_disk = os.path.join(disks[1], "d/f")
+        Path(on_disk).write_text("text")
+        Path(disks[1], "d/writable").write_text("w")
+        os.chmod(on_disk, 0o444)
+        pool = self.pool(disks, modes.Root(), ["symlinkify=true", "symlinkify-timeout=1", "cache.entry=60",
+                                               "cache.attr=60", "cache.symlinks=true", "minfreespace=0"])
+        path = os.path.join(pool.mountpoint, "d/f")
+        with open(path, "rb", buffering=0) as reader, mmap.mmap(reader.fileno(), 4, prot=mmap.PROT_READ) as mapped:
+            time.sleep(2)
+            # the kernel asks again what the name is
+            os.setxattr(os.path.join(pool.mountpoint, ".boughfs"), "user.boughfs.cmd.invalidate-all-nodes", b"")
+            self.assertTrue(os.path.samestat(os.lstat(path), os.fstat(reader.fileno())))
+            reader.close()
+            self.assertFalse(os.path.islink(path), "mapped, and a link")
+            self.assertEqual(mapped[:], b"text")
+        os.setxattr(os.path.join(pool.mountpoint, ".boughfs"), "user.boughfs.cmd.invalidate-all-nodes", b"")
+        self.eventually(lambda: os.path.islink(path), 10, "the file is shown as a link")
+        self.assertEqual(os.readlink(path), on_disk)
+        self.assertEqual(os.lstat(path).st_size, len(on_disk))
+        self.assertEqual(Path(path).read_text(), "text")
+        self.assertEqual(os.stat(path).st_dev, os.stat(on_disk).st_dev, "opened on the branch")
+        self.assertFalse(os.path.islink(os.path.join(pool.mountpoint, "d/writable")))
+        listed = self.command(["find", os.path.join(pool.mountpoint, "d"), "-type", "l"])
+        self.assertEqual(listed.split(), [path])
+        os.rename(os.path.join(pool.mountpoint, "d"), os.path.join(pool.mountpoint, "e"))
+        path, on_disk = os.path.join(pool.mountpoint, "e/f"), os.path.join(disks[1], "e/f")
+        self.assertEqual(os.readlink(path), on_disk)
+        # chmod follows the link, where the pool does not see it; the name is a file at once all the same
+        self.command(["chmod", "u+w", path])
+        self.assertFalse(os.path.islink(path))
+        with open(path, "a", encoding="ascii") as file:
+            file.write("more")
+        self.assertEqual(Path(on_disk).read_text(), "textmore")
+        os.chmod(path, 0o444)
+        self.assertFalse(os.path.islink(path))
+        time.sleep(2)
+        os.setxattr(os.path.join(pool.mountpoint, ".boughfs"), "user.boughfs.cmd.invalidate-all-nodes", b"")
+        self.eventually(lambda: os.path.islink(path), 10, "it is a link again")
+        os.link(path, os.path.join(pool.mountpoint, "hard"), follow_symlinks=False)
+        self.assertEqual(os.stat(on_disk).st_nlink, 2)
+        self.assertEqual(Path(pool.mountpoint, "hard").read_text(), "textmore")
+        os.rename(path, os.path.join(pool.mountpoint, "moved"))
+        os.unlink(os.path.join(pool.mountpoint, "hard"))
+        self.assertEqual(Path(disks[1], "moved").read_text(), "textmore")
+        self.assertEqual(sorted(os.listdir(pool.mountpoint)), ["e", "moved"])
+        os.setxattr(os.path.join(pool.mountpoint, ".boughfs"), "user.boughfs.symlinkify", b"false")
+        self.assertFalse(os.path.islink(os.path.join(pool.mountpoint, "moved")))
+        self.assertEqual(pool.unmount(), 0, pool.said())
