@@ -84,9 +84,6 @@ void ControlClient::unknown(std::string_view key) const {
   if (std::find(kCommands.begin(), kCommands.end(), key) != kCommands.end())
     throw StartError(ExitStatus::kUsage,
                      std::string(key) + " is a command, which can be set and not read");
-  if (const std::string_view about = about_mergerfs_option(key); !about.empty())
-    throw StartError(ExitStatus::kUsage,
-                     "the pool has no key '" + std::string(key) + "': " + std::string(about));
   const std::vector<std::string> known = keys();
   std::vector<std::string_view> candidates(known.begin(), known.end());
   candidates.insert(candidates.end(), kCommands.begin(), kCommands.end());

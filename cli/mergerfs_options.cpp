@@ -9,10 +9,6 @@
 namespace bough::cli {
 namespace {
 
-constexpr auto kMissing = std::to_array<std::string_view>({
-    "follow-symlinks",
-});
-
 constexpr auto kNothing = std::to_array<std::string_view>({
     "ac-attr-timeout",
     "atomic-o-trunc",
@@ -79,12 +75,6 @@ bool among(const Names& names, std::string_view name) {
 }
 
 }  // namespace
-
-std::string_view about_mergerfs_option(std::string_view key) {
-  const std::string name = canonical_key(key);
-  if (among(kMissing, name)) return "an option of mergerfs that boughfs does not have yet";
-  return {};
-}
 
 bool means_nothing(std::string_view key) {
   return among(kNothing, canonical_key(key));

@@ -115,8 +115,6 @@ std::string_view OptionTable::nearest(std::string_view key) const {
 std::string OptionTable::about_unknown(const OptionWord& word, Unknown unknown) const {
   const std::string option = "-o " + spelling(word) + ": ";
   const bool refused = unknown == Unknown::kRefuse;
-  if (const std::string_view known = about_mergerfs_option(word.key); !known.empty())
-    return option + std::string(known) + (refused ? ": leave it out" : ": passed over");
   const std::string_view hint = nearest(word.key);
   return option + "there is no option '" + word.key + "'" +
          (hint.empty() ? "" : ", did you mean '" + std::string(hint) + "'?") +

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -91,8 +94,12 @@ std::vector<std::string> paths_in(const std::string& list) {
   return paths;
 }
 
+/// The pool's st_dev, which is known once it is mounted; 0 until then.
+using OwnDevice = std::shared_ptr<std::atomic<std::uint64_t>>;
+
 ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
-                                    const std::shared_ptr<session::Trace>& trace) {
+                                    const std::shared_ptr<session::Trace>& trace,
+                                    const OwnDevice& own_device) {
   ops::ControlOptions control;
   const std::string place = place_of_pool(config.mount.mountpoint);
   control.rows = control_rows(config, place);
@@ -110,6 +117,10 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
         [place] { return places_of_mounted(place); });
   };
   control.mountpoint = place;
+  control.own_device = [own_device]() -> std::optional<std::uint64_t> {
+    const std::uint64_t device = own_device->load();
+    return device != 0 ? std::optional(device) : std::nullopt;
+  };
   control.places.mounted_at = [place] { return places_of_mounted(place); };
   control.places.objection = [trace](const std::string& branch) {
     const std::string file = trace->file();
@@ -143,13 +154,15 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
   const std::shared_ptr<session::Trace> trace =
       session::Trace::open(config.session, report_to == ReportTo::kStderr,
                            [report_to](const std::string& line) { complain(line, report_to); });
+  const auto own_device = std::make_shared<std::atomic<std::uint64_t>>(0);
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
-  const std::unique_ptr<proto::Filesystem> pool =
-      ops::make_union_fs(*backing, config.ops, control_options(config, report_to, trace));
+  const std::unique_ptr<proto::Filesystem> pool = ops::make_union_fs(
+      *backing, config.ops, control_options(config, report_to, trace, own_device));
   if (const std::string told = session::fit_message(config.session.message_pages); !told.empty())
     complain(told, report_to);
   const std::vector<session::BranchDevice> branches = branch_devices(config);
   session::Mount mount = session::Mount::attach(mount_options(config));
+  own_device->store(mount.device_number().value_or(0));
   session::settle_daemon();
 
   session::SessionStart start;

@@ -115,15 +115,23 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
 }
 
 Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view name,
-                                     const Branch& branch, const FileStat& stat) {
+                                     const Branch& branch, const Shown& shown) {
+  const FileStat& stat = shown.stat;
+  const Location where{branch.id(), stat.id};
+  if (shown.followed && !stat.is_directory()) {
+    const auto counted =
+        pool.nodes.count_followed(parent, name, where, number_on(pool, branch, stat.id));
+    if (!counted) return Errno{ESTALE};
+    pool.free_names.found(parent, name);
+    return reply_of(pool, *counted, stat, branch.id());
+  }
   if (!pool.settings.links.symlinkify || !is_due(pool.settings.links, stat))
     return make_entry(pool, parent, name, branch, stat);
   PathText directory;
   if (!pool.nodes.directory_path(parent, directory)) return Errno{ESTALE};
   const std::size_t size = link_size(branch, directory.view(), name);
   if (size > kLinkMax) return make_entry(pool, parent, name, branch, stat);
-  const auto counted =
-      pool.nodes.count_link(parent, name, Location{branch.id(), stat.id}, branch.user_ino(stat.id));
+  const auto counted = pool.nodes.count_link(parent, name, where, branch.user_ino(stat.id));
   if (!counted) return make_entry(pool, parent, name, branch, stat);
   pool.free_names.found(parent, name);
   auto reply = reply_of(pool, *counted, as_link(stat, size), branch.id());

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "ops/backing.hpp"
+#include "ops/followed_link.hpp"
 #include "ops/locate.hpp"
 #include "proto/replies.hpp"
 
@@ -36,9 +37,9 @@ namespace bough::ops {
 /// ESTALE: the parent is not known any more.
 [[nodiscard]] Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view name,
                                                    const Branch& branch, const FileStat& stat);
-/// The same for a name that was found, not made: it may be shown as something else than it is (see
+/// The same for a name that was found, not made, and may be shown as something else than it is (see
 /// converted_link.hpp).
 [[nodiscard]] Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view name,
-                                                   const Branch& branch, const FileStat& stat);
+                                                   const Branch& branch, const Shown& shown);
 
 }  // namespace bough::ops

@@ -400,6 +400,10 @@ class PosixBacking final : public Backing {
 
   Result<FileStat> stat(int path_fd) override { return stat_with(path_fd, "", AT_EMPTY_PATH); }
 
+  Result<FileStat> stat_unasked(int path_fd) override {
+    return stat_with(path_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
+  }
+
   Result<FsStat> statfs(int path_fd) override {
     struct ::statfs from;
     if (uninterrupted([&] { return ::fstatfs(path_fd, &from); }) < 0) return last_error();

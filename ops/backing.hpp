@@ -132,6 +132,9 @@ class Backing {
   /// Never follows a symlink in the last place.
   virtual Result<FileStat> stat_at(int dir, const char* name) = 0;
   virtual Result<FileStat> stat(int path_fd) = 0;
+  /// The same as far as this kernel knows it: of a file that a server has, the server is not asked.
+  /// Its device and type are always known.
+  virtual Result<FileStat> stat_unasked(int path_fd) = 0;
   virtual Result<FsStat> statfs(int path_fd) = 0;
   /// The link's text; path_fd is the symlink itself.
   virtual Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) = 0;

@@ -51,7 +51,7 @@ Result<NodeFile> reach_by(Pool& pool, NodeId node, SearchFunction function) {
   const policy::Policy& wanted = search[function];
   if (wanted.takes == policy::Takes::kNone) return Errno{EROFS};
   auto own = reach_open(pool, node);
-  if (!own || own->link) return own;
+  if (!own || own->link || own->followed) return own;
   const auto shown = own->stat.is_regular() ? SearchFunction::kOpen : SearchFunction::kGetattr;
   if (&wanted == &search[shown]) return own;
   return choose_copy(pool, node, wanted, *std::move(own));

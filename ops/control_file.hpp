@@ -44,6 +44,11 @@ struct ControlOptions {
   std::function<void(LiveKeys)> hand_over = [](const LiveKeys&) {};
   /// The mount point's absolute path, for symbolic links that lead through the pool.
   std::string mountpoint;
+  /// st_dev of what the pool is mounted as, which its own process must not enter. Nothing: it is
+  /// not known, so that no symbolic link is followed. Any thread.
+  std::function<std::optional<std::uint64_t>()> own_device = [] {
+    return std::optional<std::uint64_t>();
+  };
   /// For branches that are added.
   PlaceFacts places;
 };

@@ -148,7 +148,7 @@ Result<proto::CreateReply> reopen_created(Pool& pool, const Context& context,
 
 Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
                                   const proto::SymlinkRequest& request) {
-  return make_name(
+  auto made = make_name(
       pool, CreateFunction::kSymlink, context, request.name, false,
       [&](int parent) {
         return as_caller(pool, context, request.extensions, 0, [&] {
@@ -156,6 +156,10 @@ Result<proto::EntryReply> symlink(Pool& pool, const Context& context,
         });
       },
       [](const FileStat& stat) { return stat.is_symlink(); });
+  // The answer has to be a link; what the name is shown as, the kernel asks for then.
+  if (made && pool.settings.links.follow != FollowSymlinks::kNever)
+    made->entry.entry_valid = made->entry.attr_valid = std::chrono::nanoseconds(0);
+  return made;
 }
 
 Result<proto::EntryReply> mknod(Pool& pool, const Context& context,

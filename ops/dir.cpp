@@ -104,6 +104,7 @@ bool presentable(NodeId directory, std::string_view name) noexcept {
 }
 
 constexpr std::uint32_t kDirectoryType = 4;
+constexpr std::uint32_t kLinkType = 10;
 
 /// What a listing tells of an entry's number.
 FileStat listed_stat(const Branch& branch, std::uint64_t ino, std::uint32_t type) {
@@ -114,31 +115,54 @@ FileStat listed_stat(const Branch& branch, std::uint64_t ino, std::uint32_t type
   return stat;
 }
 
+/// What a look-up of an entry found.
+struct Seen {
+  const Branch* branch = nullptr;
+  Shown shown;
+};
+
 /// The numbers of a directory's entries, as LOOKUP will show them.
 class Numbers {
  public:
   Numbers(const Pool& pool, NodeId directory)
-      : calc_(pool.settings.inode_calc), first_shows_(shows_first_copy(pool.settings)) {
+      : calc_(pool.settings.inode_calc),
+        first_shows_(shows_first_copy(pool.settings)),
+        follows_(pool.settings.links.follow != FollowSymlinks::kNever) {
     NodeView view;
     sum_ = pool.nodes.view(directory, view) ? view.path_sum : 0;
   }
   [[nodiscard]] std::uint64_t operator()(std::string_view name, const Branch& branch,
                                          const FileStat& stat) const {
-    return shown_ino(
-        calc_, stat, [&] { return path_ino(path_sum(sum_, name)); },
-        [&] { return branch.user_ino(stat.id); });
+    return of(name, stat, [&] { return branch.user_ino(stat.id); });
+  }
+  [[nodiscard]] std::uint64_t operator()(Pool& pool, std::string_view name,
+                                         const Seen& seen) const {
+    const FileStat& stat = seen.shown.stat;
+    return of(name, stat, [&] {
+      return seen.shown.followed ? number_on(pool, *seen.branch, stat.id)
+                                 : seen.branch->user_ino(stat.id);
+    });
   }
   /// Whether the number of an entry depends on more than a listing tells: its type, the links of a
-  /// file that goes by path, or, where `several` branches list the name, which copy is shown.
+  /// file that goes by path, what a link leads to, or, where `several` branches list the name,
+  /// which copy is shown.
   [[nodiscard]] bool want_look(std::uint32_t type, bool several) const noexcept {
-    if (type == 0) return true;
+    if (type == 0 || (follows_ && type == kLinkType)) return true;
     const bool by_path = goes_by_path(calc_, type == kDirectoryType);
     return by_path ? type != kDirectoryType : several && !first_shows_;
   }
 
  private:
+  template <class ByInode>
+  [[nodiscard]] std::uint64_t of(std::string_view name, const FileStat& stat,
+                                 ByInode by_inode) const {
+    return shown_ino(
+        calc_, stat, [&] { return path_ino(path_sum(sum_, name)); }, by_inode);
+  }
+
   const InodeCalc calc_;
   const bool first_shows_;
+  const bool follows_;
   std::uint64_t sum_ = 0;
 };
 
@@ -228,12 +252,6 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
   return {};
 }
 
-/// What a look-up of an entry found.
-struct Seen {
-  const Branch* branch = nullptr;
-  FileStat stat;
-};
-
 /// What the search policy asks about one entry of a listing. The directories are opened once for
 /// all entries of a request.
 class EntryFacts final : public policy::Facts {
@@ -321,7 +339,8 @@ class MergedLook {
         const auto other = i == choice[0] ? Result<FileStat>(Errno{ENOENT}) : facts.stat(i);
         if (other && other->is_directory()) add_copy(*stat, *other);
       }
-    return Seen{&set_[choice[0]], *stat};
+    const int directory = directories_->directory(choice[0]).fd();
+    return Seen{&set_[choice[0]], shown_as(pool_, directory, name, *stat)};
   }
 
   Pool& pool_;
@@ -336,7 +355,6 @@ class MergedLook {
 /// may be shown as a link by the time it is looked up: nothing is told then, so that programs ask.
 /// (To look at each file for that would cost more than the few who ask do.)
 std::uint32_t told_type(const Settings& settings, std::uint32_t type) noexcept {
-  constexpr std::uint32_t kLinkType = 10;
   const bool known = !settings.links.symlinkify || type == kDirectoryType || type == kLinkType;
   return known ? type : 0;
 }
@@ -344,7 +362,7 @@ std::uint32_t told_type(const Settings& settings, std::uint32_t type) noexcept {
 /// READDIR's reply. A raw record of n bytes needs at most n * 4 / 3 here.
 class PlainOut {
  public:
-  PlainOut(const Settings& settings, proto::DirentPacker& out) : settings_(settings), out_(out) {}
+  PlainOut(Pool& pool, proto::DirentPacker& out) : pool_(pool), out_(out) {}
   [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
   [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 4; }
   [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add(entry); }
@@ -353,16 +371,16 @@ class PlainOut {
     if (number.want_look(entry.type, several)) {
       const Result<Seen> seen = look(entry.name.data());
       if (seen) {
-        entry.ino = number(entry.name, *seen->branch, seen->stat);
-        entry.type = seen->stat.mode >> 12U & 15U;
+        entry.ino = number(pool_, entry.name, *seen);
+        entry.type = seen->shown.stat.mode >> 12U & 15U;
       }
     }
-    entry.type = told_type(settings_, entry.type);
+    entry.type = told_type(pool_.settings, entry.type);
     return out_.add(entry);
   }
 
  private:
-  const Settings& settings_;
+  Pool& pool_;
   proto::DirentPacker& out_;
 };
 
@@ -382,13 +400,13 @@ class PlusOut {
     if (!out_.fits(entry.name)) return false;
     const Result<Seen> seen = look(entry.name.data());
     if (!seen) return means_absent(seen.error()) || out_.add_plain(entry);
-    auto reply = show_entry(pool_, node_, entry.name, *seen->branch, seen->stat);
+    auto reply = show_entry(pool_, node_, entry.name, *seen->branch, seen->shown);
     if (!reply) return out_.add_plain(entry);
     entry.ino = reply->entry.attr.ino;
     entry.type = reply->entry.attr.mode >> 12U & 15U;
     // The kernel keeps the listing for longer than the entry.
     if (pool_.settings.cache_readdir)
-      entry.type = told_type(pool_.settings, seen->stat.mode >> 12U & 15U);
+      entry.type = told_type(pool_.settings, seen->shown.stat.mode >> 12U & 15U);
     return out_.add(entry, *reply);
   }
 
@@ -435,7 +453,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
   const auto look = [&](const char* name) -> Result<Seen> {
     const auto stat = pool.backing.stat_at(fd, name);
     if (!stat) return stat.error();
-    return Seen{&branch, *stat};
+    return Seen{&branch, shown_as(pool, fd, name, *stat)};
   };
   const Numbers number(pool, handle.node);
   alignas(8) std::array<std::byte, kBuffer> buffer;
@@ -562,7 +580,7 @@ Result<void> readdir(Pool& pool, const Context& context, const proto::ReaddirReq
                      proto::DirentPacker& out) {
   const auto handle = pool.handles.directory(request.handle);
   if (!handle) return Errno{EBADF};
-  PlainOut plain(pool.settings, out);
+  PlainOut plain(pool, out);
   return list(pool, context, *handle, request.offset, request.size, plain);
 }
 

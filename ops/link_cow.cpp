@@ -73,7 +73,8 @@ Result<std::optional<Break>> plan_break(Pool& pool, NodeId node) {
   // No name leads to it: an open fails as well, and what a handle may still do harms no name.
   if (!file && file.error() == Errno{ESTALE}) return std::optional<Break>();
   if (!file) return file.error();
-  if (!file->stat.is_regular() || file->link || file->stat.nlink < 2 ||
+  const bool own_name = !file->link && !file->followed;
+  if (!file->stat.is_regular() || !own_name || file->stat.nlink < 2 ||
       !writable(pool, file->branch))
     return std::optional<Break>();
   Break plan;

@@ -18,6 +18,8 @@ constexpr Words<LinkExdev, 4> kLinkExdev{{{"passthrough", LinkExdev::kPassthroug
                                           {"rel-symlink", LinkExdev::kRelative},
                                           {"abs-base-symlink", LinkExdev::kOnBranch},
                                           {"abs-pool-symlink", LinkExdev::kInPool}}};
+constexpr Words<FollowSymlinks, 2> kFollow{
+    {{"never", FollowSymlinks::kNever}, {"regular", FollowSymlinks::kRegular}}};
 
 }  // namespace
 
@@ -37,6 +39,10 @@ void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& setting
       "link-exdev", kLinkExdev, When::kRuntime, settings.link_exdev,
       "instead of EXDEV, link makes a symbolic link to the file: relative, on its branch, or "
       "through the mount point"));
+  table.push_back(links.words<FollowSymlinks>(
+      "follow-symlinks", kFollow, When::kRuntime, settings.follow,
+      "symbolic links on branches are shown as the regular files that they lead to, as their "
+      "owners see them"));
   table.push_back(links.toggle("symlinkify", When::kRuntime, settings.symlinkify,
                                "a file without write bits that has not changed for a while is "
                                "shown as a symbolic link to itself on its branch, unless it is "

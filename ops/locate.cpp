@@ -7,6 +7,7 @@
 
 #include "ops/all_copies.hpp"
 #include "ops/converted_link.hpp"
+#include "ops/followed_link.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/shown_copy.hpp"
@@ -95,10 +96,12 @@ Result<NodeFile> reach_file(Pool& pool, NodeView& view) {
   found.branch = branch->id();
   found.ino = view.ino;
   found.link = view.link;
+  found.followed = view.followed;
   const auto stat =
       by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
-        auto fd = open_with_relief(
-            pool, [&] { return pool.backing.open_at(directory, name, O_PATH, 0); });
+        auto fd = view.followed ? follow_link(pool, directory, name) : open_with_relief(pool, [&] {
+          return pool.backing.open_at(directory, name, O_PATH, 0);
+        });
         if (!fd) return fd.error();
         found.own = std::move(*fd);
         return pool.backing.stat(found.own.get());
@@ -117,6 +120,7 @@ Result<NodeFile> reach_victim(Pool& pool, const NodeView& view) {
   found.branch = view.location.branch;
   found.ino = view.ino;
   found.link = view.link;
+  found.followed = view.followed;
   return found;
 }
 
@@ -127,8 +131,11 @@ Result<FileStat> stat_file(Pool& pool, NodeView& view) {
     Branch* const on = set->by_id(view.location.branch);
     const auto stat = [&]() -> Result<FileStat> {
       if (on == nullptr) return Errno{ESTALE};
-      return by_names(pool, *on, view, [&](int directory, const char* name) {
-        return pool.backing.stat_at(directory, name);
+      return by_names(pool, *on, view, [&](int directory, const char* name) -> Result<FileStat> {
+        if (!view.followed) return pool.backing.stat_at(directory, name);
+        const auto target = follow_link(pool, directory, name);
+        if (!target) return target.error();
+        return pool.backing.stat(target->get());
       });
     }();
     if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
@@ -331,7 +338,7 @@ Result<NodeFile> reach_open(Pool& pool, NodeId node) {
 
 Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags) {
   NodeView view;
-  if (!pool.nodes.view(node, view) || view.directory || view.link || !view.named)
+  if (!pool.nodes.view(node, view) || view.directory || view.link || view.followed || !view.named)
     return Errno{ESTALE};
   const auto set = pool.branches.snapshot();
   Branch* const branch = set->by_id(view.location.branch);
@@ -397,8 +404,8 @@ Result<Subject> find_subject(Pool& pool, NodeId node, ActionFunction function,
   const bool directory = subject.own.stat.is_directory();
   if (!subject.change_own && !directory) return Errno{EROFS};
   NodeView view;
-  if (pool.branches.snapshot()->size() > 1 && pool.nodes.view(node, view) &&
-      (view.named || node == proto::kRootNode)) {
+  if (pool.branches.snapshot()->size() > 1 && !subject.own.followed &&
+      pool.nodes.view(node, view) && (view.named || node == proto::kRootNode)) {
     if (directory) {
       auto others = directory_targets(pool, policy, view, subject.own.branch);
       if (others) subject.others = std::move(*others);

@@ -85,6 +85,8 @@ struct NodeFile {
   std::uint64_t ino = 0;
   /// NodeView::link. The attributes are the file's own.
   bool link = false;
+  /// NodeView::followed: copies of its path on other branches are no copies of it.
+  bool followed = false;
   [[nodiscard]] int fd() const noexcept {
     if (directory) return directory.fd();
     return shared ? shared->get() : own.get();

@@ -14,7 +14,8 @@ enum class NodeKind : std::uint8_t {
   kFree,
   kFile,
   kDirectory,
-  kLink,  ///< a file that is shown as a symbolic link to itself
+  kLink,      ///< a file that is shown as a symbolic link to itself
+  kFollowed,  ///< the file that a symbolic link leads to
 };
 
 /// One node of NodeTable.

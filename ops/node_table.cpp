@@ -80,14 +80,14 @@ struct NodeTable::State {
     return slot != 0 && nodes[slot].kind == NodeKind::kDirectory ? slot : 0;
   }
   [[nodiscard]] Slot find_file(const FileId& file) const {
-    return find_file(file, [](const NodeRecord&) { return true; });
-  }
-  /// One that `fits` (bool(const NodeRecord&)), if several nodes are the file.
-  template <class Fits>
-  [[nodiscard]] Slot find_file(const FileId& file, Fits fits) const {
     return files.find(file_hash(file), [&](const NodeRecord& node) {
-      return node.kind == NodeKind::kFile && node.is_file(file) && fits(node);
+      return node.kind == NodeKind::kFile && node.is_file(file);
     });
+  }
+  [[nodiscard]] bool is_held(const FileId& file) const {
+    return files.find(file_hash(file), [&](const NodeRecord& node) {
+      return node.is_file(file) && node.holds != 0;
+    }) != 0;
   }
   [[nodiscard]] bool is_node_of(Slot slot, const FileId& file, NodeKind kind) const noexcept {
     return slot != 0 && nodes[slot].kind == kind && nodes[slot].is_file(file);
@@ -155,6 +155,7 @@ struct NodeTable::State {
     into.node = NodeId{node.id};
     into.directory = node.kind == NodeKind::kDirectory;
     into.link = node.kind == NodeKind::kLink;
+    into.followed = node.kind == NodeKind::kFollowed;
     into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
     const auto sum = into.directory ? path_sum_of(slot) : std::nullopt;
     into.path_sum = sum.value_or(0);
@@ -457,8 +458,7 @@ std::optional<NodeTable::Counted> NodeTable::count_link(NodeId parent, std::stri
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
-  const auto is_held = [](const NodeRecord& node) { return node.holds != 0; };
-  if (state->find_file(where.file, is_held) != 0) return std::nullopt;
+  if (state->is_held(where.file)) return std::nullopt;
   const auto above = state->path_sum_of(directory);
   if (!above) return std::nullopt;
   State::LinkPaths made;
@@ -477,6 +477,24 @@ std::optional<NodeTable::Counted> NodeTable::count_link(NodeId parent, std::stri
     path.key() = slot;
     state->link_paths.insert(std::move(path));
   }
+  return state->lead_to(directory, name, edge, slot);
+}
+
+std::optional<NodeTable::Counted> NodeTable::count_followed(NodeId parent, std::string_view name,
+                                                            const Location& where,
+                                                            std::uint64_t ino) {
+  const Locked state(mutex_, *state_);
+  const Slot directory = state->find_directory(parent);
+  if (directory == 0 || !storable(name)) return std::nullopt;
+  state->nodes.reserve();
+  state->files.reserve();
+  state->reserve_edge(name);
+  const Slot edge = state->find_edge(directory, name);
+  Slot slot = edge != 0 ? state->edges[edge].node : 0;
+  if (state->is_node_of(slot, where.file, NodeKind::kFollowed))
+    state->nodes[slot].branch = where.branch;
+  else
+    slot = state->add_file(where, ino, NodeKind::kFollowed);
   return state->lead_to(directory, name, edge, slot);
 }
 

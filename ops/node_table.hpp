@@ -34,6 +34,8 @@ struct NodeView {
   bool directory = false;
   /// A file that is shown as a symbolic link to itself (converted_link.hpp).
   bool link = false;
+  /// What its name, a symbolic link on its branch, leads to (followed_link.hpp).
+  bool followed = false;
   Location location;
   /// Of which the number that users see is made (inode_number.hpp): a file's by inode, fixed when
   /// the node is made; a directory's by path.
@@ -100,6 +102,10 @@ class NodeTable {
   /// is. Nothing, too, while a handle holds a node of the file, or if no name leads to `parent`.
   [[nodiscard]] std::optional<Counted> count_link(NodeId parent, std::string_view name,
                                                   const Location& where, std::uint64_t ino);
+  /// The same for a name that is a symbolic link on the branch, and `where` what it leads to. It
+  /// has this node alone.
+  [[nodiscard]] std::optional<Counted> count_followed(NodeId parent, std::string_view name,
+                                                      const Location& where, std::uint64_t ino);
   /// `name` in `parent` is a directory.
   [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.

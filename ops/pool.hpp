@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "ops/absences.hpp"
@@ -75,6 +76,8 @@ struct Pool {
   /// The absolute path of the mount point; empty where it is not known.
   std::string mountpoint;
   Identity own;
+  /// ControlOptions::own_device.
+  std::function<std::optional<std::uint64_t>()> own_device;
   /// One line for the log. Any thread.
   std::function<void(const std::string&)> complain = [](const std::string&) {};
 

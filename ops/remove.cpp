@@ -45,6 +45,9 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
       victim = pin_victim(pool, facts.directory(own).fd(), name.c_str(), node.location.file);
   }
 
+  if (known && node.followed)
+    if (auto target = reach(pool, child)) victim = std::make_shared<Fd>(std::move(target->own));
+
   std::optional<Errno> failure;
   bool own_is_gone = known && node.directory;
   for (std::size_t i = 0; i < targets.size(); ++i) {

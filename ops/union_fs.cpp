@@ -183,6 +183,7 @@ class UnionFs final : public proto::Filesystem {
                        },
                        [this](std::string_view key) { return control_.value(key); }});
     pool_.mountpoint = std::move(control.mountpoint);
+    pool_.own_device = std::move(control.own_device);
   }
 
   ~UnionFs() override {

@@ -192,22 +192,11 @@ TEST_CASE("reads cannot be made shorter than a page") {
   }
 }
 
-TEST_CASE("what is said of mergerfs' options is said of none that is there") {
-  const Configuration config;
-  for (const proto::Setting& row : config.table.rows()) {
-    CAPTURE(row.name);
-    CHECK(cli::about_mergerfs_option(row.name).empty());
-    for (const std::string& alias : row.aliases) CHECK(cli::about_mergerfs_option(alias).empty());
-  }
-  CHECK_FALSE(cli::about_mergerfs_option("symlinkify").empty());
-}
-
 TEST_CASE("an old name is that of no row, and stands for one") {
   const Configuration config;
   for (const cli::OldOption& old : cli::old_options()) {
     CAPTURE(old.name);
     CHECK((config.table.find(old.name) != nullptr) == (old.row == old.name));
-    CHECK(cli::about_mergerfs_option(old.name).empty());
     CHECK_FALSE(cli::means_nothing(old.name));
     CHECK((old.row.empty() || old.value.empty()) == !old.loss.empty());
     if (!old.row.empty()) CHECK(config.table.find(old.row) != nullptr);

@@ -175,6 +175,10 @@ Result<FileStat> FaultyBacking::stat(int path_fd) {
   return pass(Call::kStat, path_fd, [&](std::size_t) { return real_.stat(path_fd); });
 }
 
+Result<FileStat> FaultyBacking::stat_unasked(int path_fd) {
+  return pass(Call::kStat, path_fd, [&](std::size_t) { return real_.stat_unasked(path_fd); });
+}
+
 Result<FsStat> FaultyBacking::statfs(int path_fd) {
   auto stat = pass(Call::kStatfs, path_fd, [&](std::size_t) { return real_.statfs(path_fd); });
   if (stat && bend_statfs_) bend_statfs_(*stat, path_fd);

@@ -109,6 +109,7 @@ class PoolFixture {
     control.complain = [this](const std::string& line) { complaints.push_back(line); };
     control.mounted_inside = [this] { return mounted_inside; };
     control.mountpoint = "/mnt/pool";
+    control.own_device = [this] { return own_device; };
     fs_ = ops::make_union_fs(backing(), settings_, std::move(control));
     proto::InitWants wants;
     fs_->want(wants);
@@ -146,6 +147,8 @@ class PoolFixture {
   std::vector<std::string> complaints;
   /// What the control file is told of mounts inside the pool.
   std::string mounted_inside;
+  /// The device that the pool believes to be mounted as.
+  std::optional<std::uint64_t> own_device = 0;
 
   [[nodiscard]] proto::Filesystem& fs() noexcept { return *fs_; }
   [[nodiscard]] FakePort& port() noexcept { return port_; }
