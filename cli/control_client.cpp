@@ -10,7 +10,6 @@
 
 #include "cli/configuration.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/mergerfs_options.hpp"
 #include "cli/mountinfo.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/read_all.hpp"
