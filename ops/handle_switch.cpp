@@ -12,6 +12,10 @@ Result<void> HandleSwitch::take(NodeId node) {
   locks_.clear();
   files_ = pool_.handles.files_of(node);
   locks_.reserve(files_.size());
+  // From prepare() on nothing is to fail for want of memory.
+  constexpr std::size_t kMostOfOne = 2;
+  all_.clear();
+  all_.reserve(kMostOfOne * files_.size());
   for (const auto& file : files_) {
     locks_.emplace_back(file->making_twin, std::try_to_lock);
     if (locks_.back()) continue;

@@ -230,6 +230,8 @@ class Leftovers {
     look();
     const std::size_t all = record->names.size();
     if (fresh_.size() == all) {
+      if (changed_)
+        say("was changed on its old branch after a crash ended its move: both copies stay", index_);
       if (!old_.empty()) say("was on two branches after a crash; it is on this one now", index_);
       return remove(old_) && !unknown_;
     }
@@ -247,6 +249,7 @@ class Leftovers {
     fresh_.clear();
     old_.clear();
     unknown_ = false;
+    changed_ = false;
     for (const auto& place : record_->names)
       for (std::size_t i = 0; i < set_.size(); ++i) look_at(place, i);
   }
@@ -262,6 +265,8 @@ class Leftovers {
       if (is_fresh(*stat)) fresh_.push_back({branch, *std::move(directory), &place});
     } else if (is_old(*stat)) {
       old_.push_back({branch, *std::move(directory), &place});
+    } else if (is(*stat, record_->from)) {
+      changed_ = true;
     }
   }
   static bool is(const FileStat& stat, const FileId& file) noexcept {
@@ -307,6 +312,8 @@ class Leftovers {
   std::vector<Found> old_;
   /// A branch could not be asked.
   bool unknown_ = false;
+  /// The old file was written to since.
+  bool changed_ = false;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -430,9 +431,8 @@ class Relocation {
       each.to.restore();
       if (removed || means_absent(removed.error())) continue;
       record.keep();
-      pool_.complain(
-          "a copy that is not in use could not be removed, and will be at the next start: " +
-          joined(each.place));
+      tell("a copy that is not in use could not be removed, and will be at the next start: ",
+           each.place);
     }
   }
 
@@ -462,9 +462,16 @@ class Relocation {
   /// of them, is the file.
   Result<void> left_behind(const std::vector<NameMove>& moves) {
     for (const NameMove& each : moves)
-      pool_.complain("an old copy is left at " + from().path() + "/" + joined(each.place) +
-                     " if it is there: remove it");
+      tell("an old copy is left on the branch that had no room, if it is there: ", each.place);
     return {};
+  }
+  /// In the middle of a change, which goes on whatever happens here.
+  void tell(const char* what, const PlaceName& place) noexcept {
+    try {
+      pool_.complain(what + joined(place));
+    } catch (const std::exception&) {
+      // Nobody can be told.
+    }
   }
 
   static std::string joined(const PlaceName& place) {
