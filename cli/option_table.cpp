@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/exit_status.hpp"
+#include "cli/mergerfs_options.hpp"
 #include "proto/size_text.hpp"
 
 namespace bough::cli {
