@@ -70,6 +70,20 @@ bool write_all(int to, const char* data, std::size_t size, off_t at) {
   return true;
 }
 
+/// As many bytes as `into` holds, or the file has behind `at`; negative: errno.
+ssize_t read_fully(int from, std::vector<char>& into, off_t at) {
+  std::size_t got = 0;
+  while (got < into.size()) {
+    const ssize_t more =
+        ::pread(from, into.data() + got, into.size() - got, at + static_cast<off_t>(got));
+    if (more < 0 && errno == EINTR) continue;
+    if (more < 0) return more;
+    if (more == 0) break;
+    got += static_cast<std::size_t>(more);
+  }
+  return static_cast<ssize_t>(got);
+}
+
 /// The bytes of [at, end), which are data.
 bool copy_range(int from, int to, off_t at, off_t end, std::vector<char>& buffer) {
   while (at < end) {
@@ -129,30 +143,57 @@ bool still_as_seen(const Copy& copy) {
 std::vector<Copy> looked_at_again(const std::vector<Copy>& copies) {
   std::vector<Copy> now;
   for (const Copy& each : copies) {
-    Copy copy{each.path, {}};
+    Copy copy{each.branch, each.path, {}};
     if (::lstat(copy.path.c_str(), &copy.info) == 0) now.push_back(std::move(copy));
   }
   return now;
 }
 
-std::vector<Copy> copies_of(const std::vector<std::string>& branches, const std::string& relative) {
+std::vector<Copy> copies_of(const std::vector<std::string>& branches, const std::string& relative,
+                            const std::function<void(const std::string& path, int error)>& unseen) {
   std::vector<Copy> copies;
-  copies.reserve(branches.size());
-  for (const std::string& branch : branches)
-    copies.push_back({relative.empty() ? branch : branch + "/" + relative, {}});
-  return looked_at_again(copies);
+  for (const std::string& branch : branches) {
+    Copy copy{branch, relative.empty() ? branch : branch + "/" + relative, {}};
+    if (::lstat(copy.path.c_str(), &copy.info) == 0)
+      copies.push_back(std::move(copy));
+    else if (errno != ENOENT && errno != ENOTDIR)
+      unseen(copy.path, errno);
+  }
+  return copies;
 }
 
 bool same_type(const Copy& left, const Copy& right) {
   return (left.info.st_mode & S_IFMT) == (right.info.st_mode & S_IFMT);
 }
 
+bool same_owner_and_mode(const Copy& left, const Copy& right) {
+  return left.info.st_mode == right.info.st_mode && left.info.st_uid == right.info.st_uid &&
+         left.info.st_gid == right.info.st_gid;
+}
+
+bool same_content(const Copy& left, const Copy& right) {
+  if (left.info.st_size != right.info.st_size) return false;
+  const Fd one(::open(left.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  const Fd other(::open(right.path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  if (!one || !other) return false;
+  constexpr std::size_t kPart = std::size_t{1} << 20;
+  std::vector<char> mine(kPart);
+  std::vector<char> theirs(kPart);
+  for (off_t at = 0; at < left.info.st_size;) {
+    const ssize_t got = read_fully(one.get(), mine, at);
+    if (got <= 0 || read_fully(other.get(), theirs, at) != got) return false;
+    if (!std::equal(mine.begin(), mine.begin() + got, theirs.begin())) return false;
+    at += got;
+  }
+  return true;
+}
+
 bool differ(const std::vector<Copy>& copies, bool in_size) {
   return std::any_of(copies.begin(), copies.end(), [&](const Copy& each) {
     const struct stat& first = copies.front().info;
     const bool sizes = in_size && S_ISREG(first.st_mode) && S_ISREG(each.info.st_mode);
-    return each.info.st_mode != first.st_mode || each.info.st_uid != first.st_uid ||
-           each.info.st_gid != first.st_gid || (sizes && each.info.st_size != first.st_size);
+    return !same_owner_and_mode(each, copies.front()) ||
+           (sizes && each.info.st_size != first.st_size);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,14 +10,17 @@ namespace bough::cli {
 
 /// What one branch has of a name in the pool, as lstat(2) tells of it.
 struct Copy {
+  std::string branch;
   std::string path;
   struct stat info {};
 };
 
 /// What `branches` have at `relative`, a path without a leading slash. Not by the attribute
-/// `allpaths`, which tells of a file with several names by one of them.
-[[nodiscard]] std::vector<Copy> copies_of(const std::vector<std::string>& branches,
-                                          const std::string& relative);
+/// `allpaths`, which tells of a file with several names by one of them. `unseen` is told where it
+/// cannot be known whether there is a copy.
+[[nodiscard]] std::vector<Copy> copies_of(
+    const std::vector<std::string>& branches, const std::string& relative,
+    const std::function<void(const std::string& path, int error)>& unseen);
 
 /// The same copies as they are now.
 [[nodiscard]] std::vector<Copy> looked_at_again(const std::vector<Copy>& copies);
@@ -25,6 +29,9 @@ struct Copy {
 /// size.
 [[nodiscard]] bool differ(const std::vector<Copy>& copies, bool in_size);
 [[nodiscard]] bool same_type(const Copy& left, const Copy& right);
+[[nodiscard]] bool same_owner_and_mode(const Copy& left, const Copy& right);
+/// Whether two regular files hold the same bytes; false, too, if that cannot be found out.
+[[nodiscard]] bool same_content(const Copy& left, const Copy& right);
 
 /// Gives `to` the owner and permissions of `from`. Empty, or what went wrong.
 [[nodiscard]] std::string take_owner_and_mode(const Copy& from, const Copy& to);

@@ -23,6 +23,8 @@ enum class ExitStatus : int {
   kDiffer = 5,
   /// check: the pool would be mounted, and something is wrong with it.
   kWarnings = 6,
+  /// fsck: not everything could be looked at, whatever else was found.
+  kIncomplete = 7,
   /// The mount failed.
   kMount = 32,
 };

@@ -18,7 +18,8 @@ constexpr std::string_view kUsage =
     "       boughfs explain FUNCTION PATH [--json]  which branch, and why not another\n"
     "       boughfs check --fstab [FILE] [MOUNT]    what would be mounted; check --help\n"
     "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
-    "       boughfs fsck PATH [--fix none|manual|newest|largest] [--check-size] [--copy-file]\n"
+    "       boughfs fsck PATH [--fix none|manual|newest|largest|BRANCH] [--check-size] "
+    "[--copy-file]\n"
     "       boughfs collect-info\n"
     "\n"
     "Joins the directories BRANCHES (PATH[=RW|RO|NC[,MINFREE]], separated by ':' or as several\n"
@@ -63,6 +64,7 @@ constexpr std::string_view kStatus =
     "   4  with -f: the connection ended by an error or was aborted\n"
     "   5  fsck: copies differ, and were left so\n"
     "   6  check: the pool would be mounted, with warnings; 1: it would not be mounted\n"
+    "   7  fsck: not all could be looked at, whatever else was found\n"
     "  32  the mount failed; nothing is mounted\n";
 
 /// Appends `text` from column kColumn on, broken between words.

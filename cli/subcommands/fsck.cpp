@@ -1,6 +1,5 @@
 #include "cli/subcommands/fsck.hpp"
 
-#include <fts.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -8,38 +7,32 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
-#include <iostream>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "cli/control_client.hpp"
 #include "cli/copies.hpp"
+#include "cli/pool_info.hpp"
 #include "cli/pool_of.hpp"
-#include "cli/subcommands/ctl.hpp"
+#include "cli/right_copy.hpp"
+#include "cli/tree_walk.hpp"
 #include "proto/bool_text.hpp"
 
 namespace bough::cli {
 namespace {
 
-struct Wishes {
-  std::string path;
-  std::string fix = "none";
-  bool check_size = false;
-  bool copy_file = false;
-};
-
 struct Findings {
   std::uint64_t differing = 0;
   std::uint64_t left = 0;
+  /// Where it is not known whether copies differ.
+  std::uint64_t unseen = 0;
 };
 
 /// For a line of its own: nothing that would begin another.
@@ -68,49 +61,53 @@ void print(const std::string& path, const std::vector<Copy>& copies) {
   }
 }
 
-/// Nothing: the user wants them left alone, or there is nobody to ask.
-const Copy* asked_for(const std::vector<Copy>& copies) {
-  std::printf("  which one is right? 0 to %zu, anything else leaves them: ", copies.size() - 1);
-  std::fflush(stdout);
-  std::string answer;
-  if (!std::getline(std::cin, answer)) return nullptr;
-  std::size_t number = 0;
-  const char* const end = answer.data() + answer.size();
-  const auto parsed = std::from_chars(answer.data(), end, number);
-  if (parsed.ec != std::errc{} || parsed.ptr != end || number >= copies.size()) return nullptr;
-  return &copies[number];
+void say(const std::string& line) {
+  std::printf("  %s\n", printable(line).c_str());
 }
 
-/// The copy that the others are to be like; of equals the first.
-const Copy* reference(const std::vector<Copy>& copies, const std::string& fix) {
-  if (fix == "manual") return asked_for(copies);
-  return &*std::max_element(copies.begin(), copies.end(), [&](const Copy& left, const Copy& right) {
-    if (fix == "largest") return left.info.st_size < right.info.st_size;
-    const timespec& a = left.info.st_mtim;
-    const timespec& b = right.info.st_mtim;
-    return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
-  });
+std::string owner_and_mode(const Copy& copy) {
+  std::array<char, 80> text{};
+  std::snprintf(text.data(), text.size(), "uid=%u gid=%u mode=%04o", copy.info.st_uid,
+                copy.info.st_gid, static_cast<unsigned>(copy.info.st_mode & 07777));
+  return text.data();
+}
+
+/// Whether `each` is like the right one now; each change is told, and what prevents one.
+bool made_like(const RightCopy& right, const Copy& each, bool copy_file) {
+  const bool whole = copy_file && S_ISREG(right.copy->info.st_mode);
+  std::string wrong;
+  if (!same_type(*right.copy, each))
+    wrong = each.path + ": is of another type: left alone";
+  else if (whole)
+    wrong = take_content(*right.copy, each);
+  else if (same_owner_and_mode(*right.copy, each))
+    return true;
+  else
+    wrong = take_owner_and_mode(*right.copy, each);
+  if (!wrong.empty())
+    say(wrong);
+  else
+    say("changed " + each.path + ": " +
+        (whole ? "replaced whole by a copy of " : owner_and_mode(*right.copy) + " taken from ") +
+        right.copy->path + ", " + right.why);
+  return wrong.empty();
 }
 
 bool mended(const std::vector<Copy>& copies, const Wishes& wishes) {
-  const Copy* const right = reference(copies, wishes.fix);
-  if (right == nullptr) return false;
-  bool all = true;
-  for (const Copy& each : copies) {
-    if (&each == right) continue;
-    std::string wrong;
-    if (!same_type(*right, each))
-      wrong = each.path + ": is of another type: left alone";
-    else if (wishes.copy_file && S_ISREG(right->info.st_mode))
-      wrong = take_content(*right, each);
-    else
-      wrong = take_owner_and_mode(*right, each);
-    if (wrong.empty()) continue;
-    all = false;
-    std::printf("  %s\n", printable(wrong).c_str());
+  const RightCopy right = right_copy(copies, wishes);
+  if (right.copy == nullptr) {
+    say("left alone: " + right.why);
+    return false;
   }
-  // Sizes stay different where only owner and permissions were taken over.
-  return all && !differ(looked_at_again(copies), wishes.check_size);
+  bool all = true;
+  for (const Copy& each : copies)
+    if (&each != right.copy && !made_like(right, each, wishes.copy_file)) all = false;
+  if (!all) return false;
+  const std::vector<Copy> now = looked_at_again(copies);
+  if (!differ(now, wishes.check_size)) return true;
+  say(differ(now, false) ? "left: they changed meanwhile, and differ again"
+                         : "left: their sizes differ still; --copy-file replaces files whole");
+  return false;
 }
 
 /// A pool, and how the paths in it that are walked begin.
@@ -130,46 +127,60 @@ struct Pool {
   }
 };
 
-Pool pool_with(const std::string& path) {
+/// One line of what cannot be looked at.
+void tell_unseen(const std::string& path, int error, Findings& findings) {
+  ++findings.unseen;
+  std::fprintf(stderr, "boughfs: not looked at: %s: %s\n", printable(path).c_str(),
+               std::strerror(error));
+}
+
+Pool pool_with(const std::string& path, Findings& findings) {
   const MountInfo mount = pool_of(path);
   Pool pool;
   pool.start = path;
-  const std::string real = std::filesystem::canonical(path);
+  for (const BranchInfo& branch : read_info(ControlClient(path)).branches) {
+    if (branch.absent.empty()) {
+      pool.branches.push_back(branch.path);
+      continue;
+    }
+    ++findings.unseen;
+    std::fprintf(stderr, "boughfs: not looked at: branch %s, which is absent: %s\n",
+                 printable(branch.path).c_str(), printable(branch.absent).c_str());
+  }
+  std::error_code failed;
+  const std::string real = std::filesystem::canonical(path, failed);
+  if (failed) throw StartError(ExitStatus::kUsage, path + ": " + failed.message());
   pool.start_inside = mount.root + real.substr(mount.mount_point.size());
-  for (const BranchInfo& branch : parse_shown_branches(ControlClient(path).get("branches")))
-    pool.branches.push_back(branch.path);
   return pool;
 }
 
 void check(const Pool& pool, const std::string& path, const Wishes& wishes, Findings& findings) {
-  const std::vector<Copy> copies = copies_of(pool.branches, pool.relative(path));
+  const std::vector<Copy> copies =
+      copies_of(pool.branches, pool.relative(path),
+                [&](const std::string& copy, int error) { tell_unseen(copy, error, findings); });
   if (copies.size() < 2 || !differ(copies, wishes.check_size)) return;
   ++findings.differing;
   print(path, copies);
   if (wishes.fix == "none" || !mended(copies, wishes)) ++findings.left;
 }
 
-int by_name(const FTSENT** left, const FTSENT** right) {
-  return std::strcmp((*left)->fts_name, (*right)->fts_name);
+void want_branch(const Pool& pool, const std::string& fix) {
+  if (!fix.starts_with('/') ||
+      std::find(pool.branches.begin(), pool.branches.end(), fix) != pool.branches.end())
+    return;
+  std::string all;
+  for (const std::string& branch : pool.branches) all += " " + branch;
+  throw StartError(ExitStatus::kUsage, "--fix " + fix + ": the pool has no such branch, but" + all);
 }
 
-Findings walk(const Pool& pool, const Wishes& wishes) {
-  std::string path = wishes.path;
-  char* const start[] = {path.data(), nullptr};
-  const std::unique_ptr<FTS, decltype(&::fts_close)> tree(
-      ::fts_open(start, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, by_name),
-      &::fts_close);
-  if (!tree) throw StartError(ExitStatus::kSystem, path + ": " + std::strerror(errno));
-  Findings findings;
-  for (errno = 0; const FTSENT* const entry = ::fts_read(tree.get()); errno = 0) {
-    if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS)
-      std::fprintf(stderr, "boughfs: %s: %s\n", printable(entry->fts_path).c_str(),
-                   std::strerror(entry->fts_errno));
-    else if (entry->fts_info != FTS_DP && entry->fts_info != FTS_DC)
-      check(pool, entry->fts_path, wishes, findings);
+ExitStatus status_of(const Findings& findings) {
+  if (findings.unseen != 0) {
+    std::fprintf(stderr,
+                 "boughfs: %ju could not be looked at: what is told is not all there is to tell\n",
+                 static_cast<std::uintmax_t>(findings.unseen));
+    return ExitStatus::kIncomplete;
   }
-  if (errno != 0) throw StartError(ExitStatus::kSystem, path + ": " + std::strerror(errno));
-  return findings;
+  return findings.left == 0 ? ExitStatus::kOk : ExitStatus::kDiffer;
 }
 
 /// The arguments behind the name, last one first as CLI11 takes them. mergerfs gives its switches a
@@ -195,11 +206,15 @@ ExitStatus fsck_command(int argc, char* const argv[]) {
   CLI::App app("Find what in a pool has copies that differ in type, permissions or owner.",
                "boughfs fsck");
   Wishes wishes;
-  app.add_option("PATH", wishes.path, "a directory of a pool")->required();
+  std::string path;
+  app.add_option("PATH", path, "a file or directory of a pool, with all that is below it")
+      ->required()
+      ->type_name("");
   app.add_option("--fix", wishes.fix,
-                 "none; or make them alike, after the copy that is asked for (manual), newest or "
-                 "largest: owner and permissions")
-      ->check(CLI::IsMember({"none", "manual", "newest", "largest"}));
+                 "none: only tell. Else make them alike, in owner and permissions, after the copy "
+                 "that is newest or largest, that is on BRANCH (its absolute path), or that is "
+                 "asked for each time (manual)")
+      ->type_name("none|manual|newest|largest|BRANCH");
   app.add_flag("--check-size", wishes.check_size, "sizes of files may not differ either");
   app.add_flag("--copy-file", wishes.copy_file,
                "fix files with their content, times and attributes");
@@ -212,12 +227,24 @@ ExitStatus fsck_command(int argc, char* const argv[]) {
     app.exit(error);
     return ExitStatus::kOk;
   }
-  const Pool pool = pool_with(wishes.path);
+  constexpr std::array<std::string_view, 4> kKnown{"none", "manual", "newest", "largest"};
+  if (!wishes.fix.starts_with('/') &&
+      std::find(kKnown.begin(), kKnown.end(), wishes.fix) == kKnown.end())
+    throw StartError(ExitStatus::kUsage,
+                     "--fix " + wishes.fix +
+                         ": none, manual, newest, largest or the absolute path of a branch is "
+                         "wanted; boughfs fsck --help explains");
+  while (wishes.fix.size() > 1 && wishes.fix.ends_with('/')) wishes.fix.pop_back();
+  Findings findings;
+  const Pool pool = pool_with(path, findings);
+  want_branch(pool, wishes.fix);
   if (wishes.fix != "none" && ::geteuid() != 0)
     std::fprintf(stderr, "boughfs: warning: only root can change every copy\n");
-  const Findings findings = walk(pool, wishes);
+  walk_tree(
+      path, [&](const std::string& each) { check(pool, each, wishes, findings); },
+      [&](const std::string& each, int error) { tell_unseen(each, error, findings); });
   std::fflush(stdout);
-  return findings.left == 0 ? ExitStatus::kOk : ExitStatus::kDiffer;
+  return status_of(findings);
 }
 
 }  // namespace bough::cli

@@ -13,6 +13,7 @@ import pathlib
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -858,6 +859,7 @@ class Mounted(Case):
         os.link(self.a / "file", self.a / "other name")
         said = self.fsck("--fix", "newest", "--copy-file", self.pool, good=5)
         self.assertIn("kind: is of another type: left alone", said)
+        self.assertNotIn("changed", said)
         self.assertIn(f"{self.a}/file: has other names", said)
         self.assertEqual((self.a / "file").read_text(encoding="utf-8"), "first\n")
 
@@ -878,6 +880,69 @@ class Mounted(Case):
             self.assertEqual(os.getxattr(copies[0], "user.of"), b"b")
             self.assertEqual(sorted(os.listdir(self.a)), ["file"])
             self.unmount()
+
+    def test_fsck_tells_what_it_changes(self):
+        one, other = self.two_copies("file", ("first\n", "other\n"))
+        for each in (one, other):
+            os.utime(each, (1700000000, 1700000000))
+        self.check_mounts("-o", "cache.attr=0", f"{self.a}:{self.b}", self.pool)
+
+        def contents():
+            return [each.read_text(encoding="utf-8") for each in (one, other)]
+
+        # Which of two that are equally new counts is not for a program to say.
+        said = self.fsck("--fix", "newest", "--copy-file", self.pool, good=5)
+        for part in (f"left alone: {one} and {other} are equally new and differ in content",
+                     f"--fix {self.a} or --fix {self.b}"):
+            self.assertIn(part, said)
+        self.assertEqual(contents(), ["first\n", "other\n"])
+        self.check_refused_inside(1, f"no such branch, but {self.a} {self.b}", "fsck", "--fix", self.top, self.pool)
+        said = self.fsck("--fix", f"{self.b}/", "--copy-file", self.pool)
+        self.assertIn(f"changed {one}: replaced whole by a copy of {other}, on the branch that was named\n", said)
+        self.assertEqual(contents(), ["other\n", "other\n"])
+        one.chmod(0o600)
+        said = self.fsck("--fix", "newest", self.pool)
+        self.assertIn(f"changed {other}: uid={1000 + 0o2750} gid=7 mode=0600 taken from {one}, as new as {other}, and the "
+                      "first in the list of branches\n", said)
+        one.chmod(0o640)
+        one.write_text("more\nlines\n", encoding="utf-8")
+        said = self.fsck("--fix", "newest", "--check-size", self.pool, good=5)
+        self.assertIn(f" taken from {one}, the newest\n  left: their sizes differ still; --copy-file", said)
+
+    def test_fsck_says_what_it_could_not_see(self):
+        self.check_mounts("-o", "cache.attr=0,branch-absent=hide", f"{self.a}:{self.b}", self.pool)
+        for branch, mode in ((self.a, 0o755), (self.b, 0o700)):
+            (branch / "closed").mkdir()
+            (branch / "closed/inside").write_text("x", encoding="ascii")
+            (branch / "closed").chmod(0o700)
+            (branch / "partly").mkdir(mode)
+            (branch / "partly/file").write_text("x", encoding="ascii")
+        self.check_refused_inside(1, f"{self.pool}/nope: No such file", "fsck", self.pool / "nope")
+
+        def nobody():
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+        done = self.run_boughfs("fsck", self.pool, preexec_fn=nobody)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        for part in (f"not looked at: {self.pool}/closed: Permission denied\n",
+                     f"not looked at: {self.b}/partly/file: Permission denied\n", "not all there is to tell"):
+            self.assertIn(part, done.stderr)
+        self.assertIn(f"* {self.pool}/partly\n", done.stdout)
+        # What stands at the place of a missing disk is no copy.
+        self.unmount()
+        (self.b / ".boughfs.branch_mounts_here").touch()
+        done = self.run_boughfs("-o", "cache.attr=0,branch-absent=hide", f"{self.a}:{self.b}", self.pool)
+        self.assertEqual((done.returncode, done.stderr.count("is absent")), (0, 1), done.stderr)
+        done = self.run_boughfs("fsck", "--fix", "newest", self.pool)
+        self.assertEqual((done.returncode, done.stdout), (7, ""), done.stderr)
+        self.assertIn(f"not looked at: branch {self.b}, which is absent: ", done.stderr)
+        self.assertEqual(stat.S_IMODE(os.stat(self.b / "partly").st_mode), 0o700)
+        os.setxattr(self.pool / ".boughfs", "user.boughfs.branch-absent", b"eio")
+        done = self.run_boughfs("fsck", self.pool)
+        self.assertEqual(done.returncode, 7)
+        self.assertIn(f"not looked at: {self.pool}: Input/output error\n", done.stderr)
 
     def test_collect_info(self):
         self.check_mounts(self.a, self.pool)
