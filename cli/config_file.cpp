@@ -209,9 +209,15 @@ std::string ConfigFile::set(std::string_view path) {
   error_ = 0;
   changed_ = false;
   complaints_.clear();
-  if (path.find('\0') != std::string_view::npos) {
+  const bool no_path = path.find('\0') != std::string_view::npos;
+  const bool relative = live_.set && !path.empty() && !path.starts_with('/');
+  if (no_path || relative) {
+    const std::string why =
+        no_path ? "wants the path of a file"
+                : "wants an absolute path: the directory of who asks is not known to the pool";
     error_ = EINVAL;
-    return "wants the path of a file";
+    if (live_.set) tell_("config: " + why);
+    return why;
   }
   if (path.empty() && path_.empty()) return {};
   const std::string file = path.empty() ? path_ : absolute(path);
@@ -250,6 +256,7 @@ proto::Setting ConfigFile::row() {
   row.set = [this](std::string_view value) { return set(value); };
   row.get = [this] { return path_; };
   row.refusal = [this] { return error_; };
+  row.tells_log = true;
   return row;
 }
 

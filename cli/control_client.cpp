@@ -13,6 +13,7 @@
 #include "cli/mountinfo.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/read_all.hpp"
+#include "ops/control_file.hpp"
 
 namespace bough::cli {
 namespace {
@@ -97,16 +98,16 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
   const std::string name(key);
   const std::string what = name + "=" + std::string(value.substr(0, 200));
   if (error == ENODATA) unknown(key);
-  // The pool's own reason is in its log. This program has the same table.
-  Configuration scratch;
-  const proto::Setting* const row = scratch.table.find(key);
-  if ((error == EINVAL || error == EOVERFLOW) && row != nullptr &&
-      row->when != proto::Setting::When::kMount) {
-    const std::string complaint = row->set(value);
-    throw StartError(ExitStatus::kUsage,
-                     what + ": " + row->name + " " +
-                         (complaint.empty() ? "was refused; the pool's log says why" : complaint));
-  }
+  const std::string reason = reason_for(key, value);
+  if (!reason.empty() && error != EROFS && error != EACCES && error != EPERM)
+    throw StartError(error == EAGAIN || error == EBUSY ? ExitStatus::kSystem : ExitStatus::kUsage,
+                     reason);
+  if (error == EINVAL || error == EOVERFLOW)
+    throw StartError(ExitStatus::kUsage, what + ": " + name +
+                                             " was refused, and something else by now: the pool's "
+                                             "log says why");
+  Configuration defaults;
+  const proto::Setting* const row = defaults.table.find(key);
   if (error == EROFS && is_read_only(mount_point_))
     throw StartError(ExitStatus::kSystem, what + ": the pool at " + mount_point_ +
                                               " is mounted read-only: nothing can be set");
@@ -122,20 +123,24 @@ void ControlClient::refused(std::string_view key, std::string_view value, int er
     throw StartError(ExitStatus::kSystem,
                      what + ": only root, or who mounted the pool, may set something");
   const bool answered = error != ENOTCONN && error != ECONNABORTED;
-  if (row != nullptr && row->name == "config" && answered)
-    throw StartError(ExitStatus::kUsage,
-                     what + ": the pool cannot read the file: " + std::strerror(error));
   if (row != nullptr && (row->name == "log.file" || row->name == "debug") && answered)
     throw StartError(ExitStatus::kUsage,
                      what + ": the pool cannot write the log file: " + std::strerror(error));
-  if (error == EAGAIN)
-    throw StartError(
-        ExitStatus::kSystem,
-        name + " told the kernel as much as its queue takes: set it again for the rest");
-  if (error == EBUSY)
-    throw StartError(ExitStatus::kSystem,
-                     name + " would unmount what is mounted inside the pool: unmount that first");
   failed(error);
+}
+
+std::string ControlClient::reason_for(std::string_view key, std::string_view value) const {
+  std::string told;
+  const std::string name = attribute("last-refusal");
+  const auto ask = [&](char* at, std::size_t size) {
+    return ::getxattr(file_.c_str(), name.c_str(), at, size);
+  };
+  if (read_all(ask, told) < 0) return {};
+  // Another client's refusal may have come in between.
+  const auto serial = told.find(' ');
+  if (serial == std::string::npos) return {};
+  told.erase(0, serial + 1);
+  return told.starts_with(ops::refused_text(key, value)) ? told : std::string();
 }
 
 void ControlClient::failed(int error) const {

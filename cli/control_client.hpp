@@ -24,6 +24,9 @@ class ControlClient {
   [[noreturn]] void unknown(std::string_view key) const;
   [[noreturn]] void refused(std::string_view key, std::string_view value, int error) const;
   [[noreturn]] void failed(int error) const;
+  /// Why the pool refused it, in a sentence; empty: it does not say, or another client was refused
+  /// something since.
+  [[nodiscard]] std::string reason_for(std::string_view key, std::string_view value) const;
 
   std::string mount_point_;
   std::string file_;

@@ -41,9 +41,22 @@ std::string printable(std::string_view value) {
 
 }  // namespace
 
+std::string refused_text(std::string_view key, std::string_view value) {
+  std::string name(key);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name + "=" + printable(value) + ": ";
+}
+
 ControlFile::ControlFile(std::vector<Setting> rows, std::vector<Command> commands,
                          std::function<void(const std::string&)> complain)
     : complain_(std::move(complain)), born_(now()) {
+  Setting last;
+  last.name = "last-refusal";
+  last.get = [this] {
+    const std::lock_guard lock(refusing_);
+    return last_refusal_;
+  };
+  rows.push_back(std::move(last));
   for (Setting& each : rows) {
     const auto row = std::make_shared<const Setting>(std::move(each));
     keys_[row->name] = row;
@@ -100,9 +113,19 @@ Result<void> ControlFile::set(std::string_view xattr, std::span<const std::byte>
   const std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
   std::string why;
   const auto done = change(key, text, why);
+  const auto row = keys_.find(key);
   if (!done && !why.empty())
-    complain_("control file: " + key + "=" + printable(text) + ": " + key + " " + why);
+    refused(refused_text(key, text) + key + " " + why,
+            row != keys_.end() && row->second->tells_log);
   return done;
+}
+
+void ControlFile::refused(const std::string& line, bool told) {
+  {
+    const std::lock_guard lock(refusing_);
+    last_refusal_ = std::to_string(++refusals_) + " " + line;
+  }
+  if (!told) complain_("control file: " + line);
 }
 
 Result<void> ControlFile::change(std::string_view key, std::string_view value, std::string& why) {

@@ -53,6 +53,10 @@ struct ControlOptions {
   PlaceFacts places;
 };
 
+/// How the key `last-refusal` and the log name what was refused, "KEY=VALUE: ": nothing in it
+/// begins another line, and of a long value only the beginning is there.
+[[nodiscard]] std::string refused_text(std::string_view key, std::string_view value);
+
 /// The extended attributes of the control file: every key can be read under both prefixes, and
 /// those that may change on a live pool can be set. `_` in a key means `-`. Touches no branch by
 /// itself. Any thread.
@@ -80,8 +84,8 @@ class ControlFile {
   /// All keys, sorted, under the prefix that goes with the name of the file.
   [[nodiscard]] Result<std::size_t> list(NodeId control, std::span<std::byte> out) const;
   /// One at a time. ENODATA: no such key. EEXIST: `flags` say that it is to be new. EROFS: it is
-  /// fixed once mounted. EINVAL: a bad value; the log says what was expected. A command has errors
-  /// of its own.
+  /// fixed once mounted. EINVAL: a bad value; the log says what was expected, and so does the key
+  /// `last-refusal`: "SERIAL KEY=VALUE: KEY why". A command has errors of its own.
   [[nodiscard]] Result<void> set(std::string_view xattr, std::span<const std::byte> value,
                                  std::uint32_t flags);
   /// The same for one that is neither told to the log nor has flags.
@@ -91,6 +95,7 @@ class ControlFile {
 
  private:
   [[nodiscard]] const proto::Setting* find(std::string_view xattr) const;
+  void refused(const std::string& line, bool told);
 
   std::map<std::string, std::shared_ptr<const proto::Setting>, std::less<>> keys_;
   std::map<std::string, Command, std::less<>> commands_;
@@ -100,6 +105,10 @@ class ControlFile {
   const proto::Time born_;
   /// A row may set other rows.
   std::recursive_mutex setting_;
+  mutable std::mutex refusing_;
+  /// From 1; what the key shows is empty before.
+  std::uint64_t refusals_ = 0;
+  std::string last_refusal_;
 };
 
 }  // namespace bough::ops

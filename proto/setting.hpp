@@ -34,6 +34,8 @@ struct Setting {
   std::function<std::string()> get;
   /// The errno by which programs are told of the last refusal of set(); none given: EINVAL.
   std::function<int()> refusal;
+  /// set() has told the log itself what is wrong with a value.
+  bool tells_log = false;
   /// A key without '=' is set to this; empty means that such a key wants a value.
   std::string bare;
 };

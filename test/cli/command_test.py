@@ -480,7 +480,8 @@ class Mounted(Case):
         self.assertIn(f"{config}:2: minfrespace=1: there is no option 'minfrespace', did you mean", said[1])
         self.assertIn(f"{config}:3: threads=7: threads is fixed once mounted", said[2])
         self.assertEqual(self.key("cache.attr"), "4")
-        for value, status, part in ((config, 1, "minfrespace"), ("/gone", 1, "No such file")):
+        for value, status, part in ((config, 1, "minfrespace"), ("/gone", 1, "No such file"),
+                                    ("pool.ini", 1, "config wants an absolute path")):
             done = self.run_boughfs("ctl", self.pool, "set", "config", value)
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn(part, done.stderr)

@@ -65,7 +65,8 @@ struct Fixture {
     const auto rows = config.table.rows();
     control = std::make_unique<ops::ControlFile>(
         std::vector<proto::Setting>(rows.begin(), rows.end()),
-        std::vector<ops::ControlFile::Command>{}, [](const std::string&) {});
+        std::vector<ops::ControlFile::Command>{},
+        [this](const std::string& line) { told.push_back(line); });
     config.config_file.go_live(
         {[this](std::string_view key, std::string_view value, std::string& why) {
            return control->change(key, value, why);
@@ -236,6 +237,10 @@ TEST_CASE_FIXTURE(Fixture, "what is fixed once mounted, unknown or wrong is a ba
   CHECK(told[5] == path + ":7: cache.attr wants a value: cache.attr=SECONDS");
   CHECK(set(folder / "none") == ENOENT);
   CHECK(set(std::string("a\0b", 3)) == EINVAL);
+  CHECK(told.size() == 1);
+  CHECK(set("relative") == EINVAL);
+  CHECK(told == Lines{"config: wants an absolute path: the directory of who asks is not known to "
+                      "the pool"});
   // An unchanged value of what is fixed is no change.
   CHECK(set(file("same", "threads=32\nsubtype=boughfs\n")) == 0);
   CHECK(shown("config") == folder / "same");

@@ -446,6 +446,10 @@ class Control(sandbox.LiveCase):
                 (["set", "category.create", "best"], 1, ["category.create", "wants one of:", "pfrd"]),
                 (["set", "threads", "8"], 1, ["threads is fixed once mounted", "-o threads=8"]),
                 (["set", "pid", "8"], 1, ["pid", "cannot be set"]),
+                (["set", "branches", "+/nowhere"], 1,
+                 ["branches=+/nowhere: branches was not changed: branch /nowhere does not exist"]),
+                (["set", "branches", "+" + "/nowhere" * 100], 1, ["...: branches was not changed: "]),
+                (["set", "attr_timeout", "-1"], 1, ["attr-timeout=-1: attr-timeout wants"]),
                 (["set", "cache.attr"], 1, ["cache.attr wants a VALUE", "SECONDS"]),
                 (["get"], 1, ["get wants a KEY"]), (["sing"], 1, ["'sing'"]), ([], 1, ["list, get, set or info"]),
                 (["list", "x"], 1, ["'x'"]), (["--jsn", "list"], 1, ["--jsn"])]:
@@ -477,6 +481,25 @@ class Control(sandbox.LiveCase):
         self.assertEqual(self.ctl("get", "category.create", place=bound), "ff\n")
         self.command(["umount", bound])
         self.made.remove(bound)
+        self.gone()
+
+    def test_why_refused(self):
+        self.start(("tmpfs",))
+        self.assertEqual(self.key("last-refusal"), "")
+        self.assertEqual(self.refusal(self.set, "cache.attr", "so\non"), errno.EINVAL)
+        self.assertRegex(self.key("last-refusal"), r"^1 cache\.attr=so\?on: cache\.attr wants a number of seconds")
+        self.assertEqual(self.refusal(self.set, "branches", "-*"), errno.EINVAL)
+        self.assertEqual(self.key("last-refusal", ".mergerfs"),
+                         "2 branches=-*: branches would leave the pool without a branch")
+        self.assertEqual(self.refusal(self.set, "last-refusal", "x"), errno.EROFS)
+        # Of two clients each is told its own reason, or where it is to be found.
+        work = [subprocess.Popen(["sh", "-c", f'for i in $(seq 30); do "$0" ctl "$1" set cache.attr {value} 2>&1; done',
+                                  self.boughfs, self.top], stdout=subprocess.PIPE, text=True) for value in "xy"]
+        for value, each in zip("xy", work):
+            lines = each.communicate(timeout=60)[0].splitlines()
+            self.assertEqual(len(lines), 30)
+            for line in lines:
+                self.assertRegex(line, f"^boughfs: cache.attr={value}: cache.attr (wants a number|was refused, and some)")
         self.gone()
 
     def test_ctl_on_a_read_only_pool(self):
