@@ -10,8 +10,8 @@
 
 #include "cli/configuration.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/mountinfo.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/pulse.hpp"
 #include "cli/read_all.hpp"
 #include "ops/control_file.hpp"
 
@@ -30,18 +30,6 @@ std::string attribute(std::string_view key) {
 bool is_read_only(const std::string& mount_point) {
   struct statvfs room = {};
   return ::statvfs(mount_point.c_str(), &room) == 0 && (room.f_flag & ST_RDONLY) != 0;
-}
-
-/// The root of the pool where a directory of it is bound: the control file is in the root alone.
-std::string root_of(const MountInfo& pool) {
-  if (pool.root == "/") return pool.mount_point;
-  for (const MountInfo& mount : mount_table()) {
-    if (mount.root == "/" && mount.device_major == pool.device_major &&
-        mount.device_minor == pool.device_minor)
-      return mount.mount_point;
-  }
-  throw StartError(ExitStatus::kNotAPool,
-                   pool.mount_point + " is a directory of a pool whose root is not mounted here");
 }
 
 }  // namespace
@@ -149,11 +137,8 @@ void ControlClient::failed(int error) const {
                      "the pool at " + mount_point_ +
                          " has no control file of boughfs: another program serves it");
   if (error == EACCES)
-    throw StartError(
-        ExitStatus::kSystem,
-        "the pool at " + mount_point_ +
-            " lets in only the user who mounted it: ask as that user, or mount it with "
-            "-o allow-other");
+    throw StartError(ExitStatus::kSystem,
+                     "the pool at " + mount_point_ + " " + about(Pulse::kClosed));
   throw StartError(ExitStatus::kSystem,
                    "the pool at " + mount_point_ + " does not answer: " + std::strerror(error));
 }

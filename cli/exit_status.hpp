@@ -25,6 +25,8 @@ enum class ExitStatus : int {
   kWarnings = 6,
   /// fsck: not everything could be looked at, whatever else was found.
   kIncomplete = 7,
+  /// status: the pool is mounted and does not answer, or its server is gone.
+  kSilent = 8,
   /// The mount failed.
   kMount = 32,
 };

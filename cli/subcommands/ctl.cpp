@@ -9,6 +9,7 @@
 #include "cli/control_client.hpp"
 #include "cli/info_json.hpp"
 #include "cli/json_text.hpp"
+#include "cli/pulse.hpp"
 #include "cli/size_for_people.hpp"
 
 namespace bough::cli {
@@ -133,30 +134,41 @@ std::string info_json(const PoolInfo& info) {
          ", \"caching\": " + json_object(info.caching) + "}\n";
 }
 
+namespace {
+
+std::string answer_to(const Words& words) {
+  const ControlClient pool(words.path);
+  if (words.action == "list") return list(pool, words.json);
+  if (words.action == "set") return set(pool, words);
+  if (words.action == "get") {
+    const std::string& key = words.operands[0];
+    return words.json ? json_value(pool, key) : pool.get(key) + "\n";
+  }
+  const PoolInfo info = read_info(pool);
+  return words.json ? info_json(info) : info_text(info);
+}
+
+void check_words(const Words& words) {
+  if (words.action == "list" || words.action == "info")
+    want_operands(words, 0, 0);
+  else if (words.action == "get")
+    want_operands(words, 1, 1);
+  else if (words.action == "set")
+    want_operands(words, 1, 2);
+  else
+    misused("there is no '" + words.action + "': list, get, set or info");
+}
+
+}  // namespace
+
 ExitStatus ctl_command(int argc, char* const argv[]) {
   const Words words = read_words({argv + 1, static_cast<std::size_t>(argc - 1)});
   std::string text;
   if (words.help) {
     text = kUsage;
-  } else if (words.action == "list" || words.action == "info") {
-    want_operands(words, 0, 0);
-    const ControlClient pool(words.path);
-    if (words.action == "list") {
-      text = list(pool, words.json);
-    } else {
-      const PoolInfo info = read_info(pool);
-      text = words.json ? info_json(info) : info_text(info);
-    }
-  } else if (words.action == "get") {
-    want_operands(words, 1, 1);
-    const ControlClient pool(words.path);
-    const std::string& key = words.operands[0];
-    text = words.json ? json_value(pool, key) : pool.get(key) + "\n";
-  } else if (words.action == "set") {
-    want_operands(words, 1, 2);
-    text = set(ControlClient(words.path), words);
   } else {
-    misused("there is no '" + words.action + "': list, get, set or info");
+    check_words(words);
+    text = ask_pool(words.path, [&] { return answer_to(words); });
   }
   std::fputs(text.c_str(), stdout);
   return ExitStatus::kOk;

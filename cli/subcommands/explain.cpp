@@ -14,6 +14,7 @@
 
 #include "cli/json_text.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/pulse.hpp"
 #include "cli/read_all.hpp"
 #include "cli/size_for_people.hpp"
 
@@ -74,6 +75,16 @@ Question question_about(const std::string& function, const std::string& path) {
                    question.directory + " cannot be asked: " + std::strerror(error));
 }
 
+/// Of a name that does not exist its directory says which pool it is in.
+std::string place_in_pool(const std::string& path) {
+  if (mount_of(path)) return path;
+  const int why = errno;
+  std::error_code ignored;
+  std::string directory = fs::absolute(path, ignored).parent_path();
+  if (!mount_of(directory)) throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(why));
+  return directory;
+}
+
 Explanation ask(const std::string& function, const std::string& path) {
   Explanation explanation;
   explanation.function = function;
@@ -83,8 +94,6 @@ Explanation ask(const std::string& function, const std::string& path) {
   if (!exists && (!makes(function) || errno != ENOENT))
     throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(errno));
   explanation.exists = makes(function) && exists;
-  std::error_code ignored;
-  (void)pool_of(exists ? path : fs::absolute(path, ignored).parent_path().string());
   const Question question = question_about(function, path);
   std::string answer;
   const auto read = [&](char* at, std::size_t size) {
@@ -217,9 +226,11 @@ ExitStatus explain_command(int argc, char* const argv[]) {
   if (!known(function))
     throw StartError(ExitStatus::kUsage,
                      "there is no function '" + function + "': one of " + all_functions());
-  const Explanation explanation = ask(function, path);
-  std::fputs((json ? explanation_json(explanation) : explanation_text(explanation)).c_str(),
-             stdout);
+  const std::string text = ask_pool(place_in_pool(path), [&] {
+    const Explanation explanation = ask(function, path);
+    return json ? explanation_json(explanation) : explanation_text(explanation);
+  });
+  std::fputs(text.c_str(), stdout);
   return ExitStatus::kOk;
 }
 

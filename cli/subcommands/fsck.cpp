@@ -21,6 +21,7 @@
 #include "cli/copies.hpp"
 #include "cli/pool_info.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/pulse.hpp"
 #include "cli/right_copy.hpp"
 #include "cli/tree_walk.hpp"
 #include "proto/bool_text.hpp"
@@ -138,6 +139,8 @@ Pool pool_with(const std::string& path, Findings& findings) {
   const MountInfo mount = pool_of(path);
   Pool pool;
   pool.start = path;
+  if (const std::string wrong = about(pulse_of(root_of(mount))); !wrong.empty())
+    throw StartError(ExitStatus::kSystem, "the pool at " + mount.mount_point + " " + wrong);
   for (const BranchInfo& branch : read_info(ControlClient(path)).branches) {
     if (branch.absent.empty()) {
       pool.branches.push_back(branch.path);

@@ -3,21 +3,21 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 
 #include "cli/info_json.hpp"
 #include "cli/json_text.hpp"
 #include "cli/patience.hpp"
 #include "cli/pool_of.hpp"
+#include "cli/pulse.hpp"
 #include "cli/size_for_people.hpp"
 
 namespace bough::cli {
 namespace {
 
-constexpr std::chrono::seconds kPatience{3};
 constexpr std::string_view kWhyOff = "passthrough.why-off";
 
 // Documentation/filesystems/fuse.rst, "Control filesystem": a connection's directory is named by
@@ -38,6 +38,13 @@ std::string bar(const BranchInfo::Space& space) {
   const auto full = static_cast<std::size_t>(std::lround(share * kCells));
   return "[" + std::string(full, '#') + std::string(kCells - full, '.') + "] " +
          std::to_string(std::lround(share * 100)) + "%";
+}
+
+std::string silence_json(Pulse pulse) {
+  const char* const why = pulse == Pulse::kDead     ? "server gone"
+                          : pulse == Pulse::kClosed ? "not allowed"
+                                                    : "hangs";
+  return R"(false, "why_silent": ")" + std::string(why) + "\"";
 }
 
 PoolStatus read_status(const std::string& path) {
@@ -132,21 +139,25 @@ ExitStatus status_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   const PoolStatus status = read_status(path);
-  const auto said = within(kPatience, [&] {
-    const PoolInfo info = read_info(ControlClient(path));
-    return json ? pool_json(info) : pool_text(info);
-  });
+  const std::string root = root_of(status.mount);
+  Pulse pulse = pulse_of(root);
+  std::optional<std::string> said;
+  if (pulse == Pulse::kAnswers) {
+    said = within(kPulsePatience, [&] {
+      const PoolInfo info = read_info(ControlClient(path));
+      return json ? pool_json(info) : pool_text(info);
+    });
+    if (!said) pulse = Pulse::kSilent;
+  }
   std::string text;
   if (json) {
-    text = status_json(status, R"(, "answers": )" + (said ? "true" + *said : "false"));
+    text = status_json(status, R"(, "answers": )" + (said ? "true" + *said : silence_json(pulse)));
   } else {
-    text = status_text(status) +
-           said.value_or(
-               "THE POOL DOES NOT ANSWER: it hangs, its server is gone, or you may not "
-               "ask it\n");
+    text = status_text(status) + said.value_or("THE POOL " + about(pulse) + "\n");
   }
   std::fputs(text.c_str(), stdout);
-  return ExitStatus::kOk;
+  if (said) return ExitStatus::kOk;
+  return pulse == Pulse::kClosed ? ExitStatus::kSystem : ExitStatus::kSilent;
 }
 
 }  // namespace bough::cli

@@ -9,7 +9,8 @@
 namespace bough::cli {
 
 /// boughfs status MOUNT [--json]: what is mounted there, from what the kernel knows, and what the
-/// pool itself says if it answers within a few seconds. argv[0] is "status".
+/// pool itself says if it answers within a few seconds; kSilent: it does not, kSystem: not to this
+/// user. argv[0] is "status".
 [[nodiscard]] ExitStatus status_command(int argc, char* const argv[]);
 
 struct PoolStatus {

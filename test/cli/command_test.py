@@ -637,11 +637,19 @@ class Mounted(Case):
         # A name that the kernel has no answer for.
         for path in (self.pool, self.pool / "folder" / "unknown", self.top / "way" / "unknown"):
             done = self.run_boughfs("status", path)
-            self.assertEqual(done.returncode, 0)
-            self.assertIn("DOES NOT ANSWER", done.stdout)
+            self.assertEqual(done.returncode, 8)
+            self.assertIn("THE POOL does not answer: it hangs", done.stdout)
+        self.assertEqual(json.loads(self.run_boughfs("status", self.pool, "--json").stdout)["why_silent"], "hangs")
+        for words in (("ctl", self.pool, "get", "pid"), ("ctl", self.pool, "set", "cache.attr", "1"),
+                      ("ctl", self.pool, "info"), ("explain", "create", self.pool / "folder" / "unknown"),
+                      ("explain", "open", self.top / "way" / "open"), ("fsck", self.pool)):
+            self.check_refused_inside(2, "does not answer: it hangs", *words)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: servers() <= self.before, "the server has ended")
-        self.assertEqual(self.run_boughfs("status", self.pool / "folder").returncode, 0)
+        done = self.run_boughfs("status", self.pool / "folder")
+        self.assertEqual(done.returncode, 8)
+        self.assertIn("THE POOL does not answer: its server is gone", done.stdout)
+        self.check_refused_inside(2, "its server is gone", "explain", "create", self.pool / "new")
 
     def test_explain(self):
         (self.a / "folder").mkdir()
