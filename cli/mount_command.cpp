@@ -6,15 +6,20 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "cli/await_branches.hpp"
 #include "cli/checks.hpp"
 #include "cli/command_line.hpp"
 #include "cli/configuration.hpp"
+#include "cli/control_client.hpp"
 #include "cli/daemon.hpp"
 #include "cli/help.hpp"
+#include "cli/pool_of.hpp"
+#include "cli/pulse.hpp"
 #include "cli/serve.hpp"
 
 namespace bough::cli {
@@ -34,6 +39,23 @@ std::string ask(const std::string& mountpoint) {
   return {};
 }
 
+/// Whether a pool of the same branches answers at the mount point: mount -a asks for what is
+/// mounted already where the source of a line is not the one of the mount table (fsname=).
+bool stands_already(const Configuration& config) try {
+  const std::string& wanted = config.mount.mountpoint;
+  if (wanted.starts_with("/dev/fd/") || config.mount.detach_first) return false;
+  const MountInfo mount = pool_of(wanted);
+  if (mount.root != "/" || pulse_of(mount.mount_point) != Pulse::kAnswers) return false;
+  std::error_code failed;
+  if (std::filesystem::canonical(wanted, failed) != mount.mount_point || failed) return false;
+  std::string paths;
+  for (const std::string& each : branch_directories(config))
+    paths += (paths.empty() ? "" : ":") + each;
+  return ControlClient(mount.mount_point).get("srcmounts") == paths;
+} catch (const StartError&) {
+  return false;
+}
+
 }  // namespace
 
 ExitStatus mount_command(int argc, char* const argv[]) {
@@ -45,6 +67,8 @@ ExitStatus mount_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   configure(config, line);
+  if (unknown_words(line) != OptionTable::Unknown::kRefuse && stands_already(config))
+    return ExitStatus::kOk;
   const std::vector<std::string> branches = await_branches(config, [](const std::string& warning) {
     std::fprintf(stderr, "boughfs: %s\n", warning.c_str());
   });

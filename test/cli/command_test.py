@@ -351,6 +351,7 @@ class Mounted(Case):
         """mount(8) asks mount.mergerfs, or by way of mount.fuse the program mergerfs."""
         fstab = self.top / "fstab"
         options = "defaults,nofail,allow_other,use_ino,category.create=mfs,minfreespace=1GB,typo=1"
+        other = self.top / "other fstab"
         for kind in ("mergerfs", "fuse.mergerfs"):
             with self.subTest(kind=kind), self.installed("/sbin", "mount.mergerfs"), \
                     self.installed("/usr/bin", "mergerfs"):
@@ -371,6 +372,17 @@ class Mounted(Case):
                 done = subprocess.run(["mount", "-a", "-T", fstab], check=False, text=True,
                                       stderr=subprocess.PIPE)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
+                # By another source mount(8) does not know it; boughfs does.
+                for branches, status, part in ((f"{self.a}:{self.b}", 0, ""), (f"{self.top}/[ab]", 0, ""),
+                                               (f"{self.b}", 32, "has a pool already"),
+                                               (f"{self.b}:{self.a}", 32, "has a pool already")):
+                    other.write_text(f"{branches} {self.pool} {kind} {options},fsname=mergerfs 0 0\n", encoding="utf-8")
+                    done = subprocess.run(["mount", "-a", "-T", other], check=False, text=True, stderr=subprocess.PIPE)
+                    self.assertEqual(done.returncode, status, done.stderr)
+                    self.assertIn(part, done.stderr)
+                    self.assertEqual(bool(done.stderr), bool(part), done.stderr)
+                self.assertEqual(self.mounted()[2], f"{self.a}:{self.b}")
+                self.assertEqual(len(servers() - self.before), 1)
                 self.unmount()
             shutil.rmtree(self.top / "links-sbin")
             shutil.rmtree(self.top / "links-usr-bin")
