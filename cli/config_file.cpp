@@ -95,7 +95,7 @@ ConfigFile::ConfigFile(const OptionTable& table, MountWords& words,
                        std::vector<std::string>& warnings)
     : table_(table), words_(words), warnings_(warnings), start_directory_(working_directory()) {}
 
-void ConfigFile::go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell,
+void ConfigFile::go_live(ops::LiveKeys keys, std::function<void(bool, const std::string&)> tell,
                          std::function<std::vector<std::string>()> places) {
   live_ = std::move(keys);
   tell_ = std::move(tell);
@@ -110,7 +110,7 @@ void ConfigFile::bad(int error, const std::string& complaint) {
   if (error_ == 0) error_ = error;
   complaints_.push_back(complaint);
   if (live_.set) {
-    tell_(complaint);
+    tell_(true, complaint);
   } else if (unknown_ != OptionTable::Unknown::kRefuse) {
     warnings_.push_back(complaint);
   }
@@ -132,7 +132,7 @@ void ConfigFile::change(const std::string& place, const std::string& key,
   const auto after = live_.get(key);
   if (!after || before == after) return;
   changed_ = true;
-  tell_(place + ": " + key + " is " + *after + " now, and was " + before.value_or(""));
+  tell_(false, place + ": " + key + " is " + *after + " now, and was " + before.value_or(""));
 }
 
 void ConfigFile::take_live(const std::string& place, const OptionWord& word) {
@@ -216,7 +216,7 @@ std::string ConfigFile::set(std::string_view path) {
         no_path ? "wants the path of a file"
                 : "wants an absolute path: the directory of who asks is not known to the pool";
     error_ = EINVAL;
-    if (live_.set) tell_("config: " + why);
+    if (live_.set) tell_(true, "config: " + why);
     return why;
   }
   if (path.empty() && path_.empty()) return {};
@@ -224,7 +224,7 @@ std::string ConfigFile::set(std::string_view path) {
   read(file);
   if (complaints_.empty()) {
     path_ = file;
-    if (live_.set && !changed_) tell_(file + ": nothing changed");
+    if (live_.set && !changed_) tell_(false, file + ": nothing changed");
     return {};
   }
   // A file that is not there says nothing of the pool that was wanted; a bad line says much.

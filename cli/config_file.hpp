@@ -28,7 +28,7 @@ class ConfigFile {
   /// line, unless it says what is in force. Each change and each bad line is told to `tell`. A file
   /// in one of the `places` where the pool is mounted is a bad one (EDEADLK): to read it the pool
   /// would wait for itself. What `keys` refer to outlives every later set().
-  void go_live(ops::LiveKeys keys, std::function<void(const std::string&)> tell,
+  void go_live(ops::LiveKeys keys, std::function<void(bool bad, const std::string&)> tell,
                std::function<std::vector<std::string>()> places);
 
   /// Reads the file at `path` (empty: the last good one again), relative to where the program was
@@ -64,7 +64,7 @@ class ConfigFile {
   const std::string start_directory_;
   OptionTable::Unknown unknown_ = OptionTable::Unknown::kRefuse;
   ops::LiveKeys live_;
-  std::function<void(const std::string&)> tell_;
+  std::function<void(bool, const std::string&)> tell_;
   std::function<std::vector<std::string>()> places_;
   std::string path_;
   /// What lines said before the mount, by the name of their row: what is fixed, and says the same

@@ -10,16 +10,13 @@
 #include <cstring>
 #include <utility>
 
+#include "cli/log.hpp"
 #include "session/fd.hpp"
 
 namespace bough::cli {
 namespace {
 
 using session::Fd;
-
-void complain(const std::string& line) {
-  std::fprintf(stderr, "boughfs: %s\n", line.c_str());
-}
 
 void leave_terminal() {
   const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -44,12 +41,12 @@ ExitStatus reap(pid_t child) {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFSIGNALED(status)) {
-    complain(std::string("the server was killed by signal ") + ::strsignal(WTERMSIG(status)) +
-             " before the pool answered; boughfs -f shows more");
+    say_why_not(std::string("the server was killed by signal ") + ::strsignal(WTERMSIG(status)) +
+                " before the pool answered; boughfs -f shows more");
     return ExitStatus::kMount;
   }
   if (WEXITSTATUS(status) == 0) {
-    complain("the pool was unmounted before it answered");
+    say_why_not("the pool was unmounted before it answered");
     return ExitStatus::kMount;
   }
   return static_cast<ExitStatus>(WEXITSTATUS(status));
@@ -59,7 +56,7 @@ ExitStatus wait_for(pid_t child, const Fd& from, const std::function<std::string
   if (!wait_for_announcement(from)) return reap(child);
   const std::string wrong = answers();
   if (wrong.empty()) return ExitStatus::kOk;
-  complain(wrong);
+  say_why_not(wrong);
   ::kill(child, SIGTERM);
   return ExitStatus::kMount;
 }

@@ -3,8 +3,10 @@
 #include <cstdio>
 #include <exception>
 #include <string_view>
+#include <utility>
 
 #include "cli/command_line.hpp"
+#include "cli/log.hpp"
 #include "cli/mount_command.hpp"
 #include "cli/subcommands/check.hpp"
 #include "cli/subcommands/collect_info.hpp"
@@ -33,27 +35,34 @@ constexpr Subcommand kSubcommands[] = {
 constexpr Subcommand kPrograms[] = {{"fsck.mergerfs", fsck_command},
                                     {"mergerfs.collect-info", collect_info_command}};
 
-ExitStatus complain(const std::exception& reason, ExitStatus status) {
-  std::fprintf(stderr, "boughfs: %s\n", reason.what());
-  return status;
-}
+using Run = ExitStatus (*)(int argc, char* const argv[]);
 
-ExitStatus choose(int argc, char* argv[]) {
+/// What to run, with how many of the words before its own: argv[0] is its name.
+std::pair<Run, int> chosen(int argc, char* const argv[]) {
   for (const Subcommand& each : kPrograms)
-    if (argc > 0 && program_name(argv[0]) == each.name) return each.run(argc, argv);
+    if (argc > 0 && program_name(argv[0]) == each.name) return {each.run, 0};
   if (argc > 1 && !is_mount_helper_name(argv[0]) && !is_mergerfs_name(argv[0])) {
     for (const Subcommand& each : kSubcommands) {
-      if (each.name == argv[1]) return each.run(argc - 1, argv + 1);
+      if (each.name == argv[1]) return {each.run, 1};
     }
   }
-  return mount_command(argc, argv);
+  return {mount_command, 0};
 }
 
 }  // namespace
 
 ExitStatus run(int argc, char* argv[]) {
+  const auto [what, skipped] = chosen(argc, argv);
+  const auto complain = [mounting = what == mount_command](const std::exception& reason,
+                                                           ExitStatus status) {
+    if (mounting)
+      say_why_not(reason.what());
+    else
+      std::fprintf(stderr, "boughfs: %s\n", reason.what());
+    return status;
+  };
   try {
-    return choose(argc, argv);
+    return what(argc - skipped, argv + skipped);
   } catch (const StartError& error) {
     return complain(error, error.status);
   } catch (const session::MountError& error) {

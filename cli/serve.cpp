@@ -1,7 +1,6 @@
 #include "cli/serve.hpp"
 
 #include <sys/stat.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "cli/checks.hpp"
 #include "cli/control_rows.hpp"
 #include "cli/live_trace.hpp"
+#include "cli/log.hpp"
 #include "cli/signals.hpp"
 #include "cli/state_file.hpp"
 #include "ops/backing.hpp"
@@ -47,17 +47,6 @@ session::MountOptions mount_options(const Configuration& config) {
   return options;
 }
 
-void report_to_syslog(std::string_view report) {
-  ::openlog("boughfs", LOG_PID, LOG_USER);
-  while (!report.empty()) {
-    const auto end = report.find('\n');
-    const std::string line(report.substr(0, end));
-    ::syslog(LOG_INFO, "%s", line.c_str());
-    report.remove_prefix(end == std::string_view::npos ? report.size() : end + 1);
-  }
-  ::closelog();
-}
-
 /// Before the mount: a branch may lie where nobody may look while nobody serves.
 std::vector<session::BranchDevice> branch_devices(const Configuration& config) {
   std::vector<session::BranchDevice> devices;
@@ -71,7 +60,7 @@ std::vector<session::BranchDevice> branch_devices(const Configuration& config) {
 void give_report(const session::Session& session, ReportTo to) {
   const std::string report = session.report();
   if (to == ReportTo::kSyslog) {
-    report_to_syslog(report);
+    to_log(Matter::kReport, report);
   } else {
     std::fputs(report.c_str(), stderr);
     std::fflush(stderr);
@@ -79,9 +68,13 @@ void give_report(const session::Session& session, ReportTo to) {
 }
 
 /// A daemon has a standard error until the pool answers, a log for ever.
-void complain(const std::string& line, ReportTo to) {
+void tell(Matter matter, const std::string& line, ReportTo to) {
   std::fprintf(stderr, "boughfs: %s\n", line.c_str());
-  if (to == ReportTo::kSyslog) report_to_syslog(line);
+  if (to == ReportTo::kSyslog) to_log(matter, line);
+}
+
+void complain(const std::string& line, ReportTo to) {
+  tell(Matter::kWarning, line, to);
 }
 
 std::vector<std::string> paths_in(const std::string& list) {
@@ -104,6 +97,7 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
   const std::string place = place_of_pool(config.mount.mountpoint);
   control.rows = control_rows(config, place);
   control.complain = [report_to](const std::string& line) { complain(line, report_to); };
+  control.notice = [report_to](const std::string& line) { tell(Matter::kNotice, line, report_to); };
   control.mounted_inside = [place] { return mounted_inside(place); };
   control.state_file = state_file(place);
   const auto live = std::make_shared<ops::LiveKeys>();
@@ -113,7 +107,10 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
   control.hand_over = [&config, report_to, place, live](ops::LiveKeys keys) {
     *live = keys;
     config.config_file.go_live(
-        std::move(keys), [report_to](const std::string& line) { complain(line, report_to); },
+        std::move(keys),
+        [report_to](bool bad, const std::string& line) {
+          tell(bad ? Matter::kWarning : Matter::kNotice, line, report_to);
+        },
         [place] { return places_of_mounted(place); });
   };
   control.mountpoint = place;
@@ -129,7 +126,7 @@ ops::ControlOptions control_options(Configuration& config, ReportTo report_to,
   return control;
 }
 
-ExitStatus status_of(session::StopReason reason) {
+ExitStatus status_of(session::StopReason reason, ReportTo report_to) {
   switch (reason) {
     case session::StopReason::kUnmounted:
     case session::StopReason::kStopRequested:
@@ -138,7 +135,8 @@ ExitStatus status_of(session::StopReason reason) {
     case session::StopReason::kDeviceError:
       break;
   }
-  std::fprintf(stderr, "boughfs: the connection ended: %s\n", session::to_string(reason));
+  tell(Matter::kError, std::string("the connection ended: ") + session::to_string(reason),
+       report_to);
   return ExitStatus::kServing;
 }
 
@@ -175,6 +173,8 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
 
   session::SessionHooks hooks;
   hooks.ready = [&] {
+    if (report_to == ReportTo::kSyslog)
+      to_log(Matter::kNotice, "mounted at " + config.mount.mountpoint);
     if (!announce()) session.stop();
   };
   hooks.unmount = [&mount] {
@@ -187,7 +187,9 @@ ExitStatus serve(Configuration& config, const Announce& announce, ReportTo repor
                           [&config] { config.config_file.reload(); });
     reason = session.run(hooks);
   }
-  const ExitStatus status = status_of(reason);
+  const ExitStatus status = status_of(reason, report_to);
+  if (report_to == ReportTo::kSyslog && status == ExitStatus::kOk)
+    to_log(Matter::kNotice, "unmounted from " + config.mount.mountpoint);
   if (session.stuck()) {
     // A branch hangs: what was not written back cannot be waited for, and nobody is to be left
     // waiting.

@@ -35,6 +35,8 @@ struct ControlOptions {
   std::vector<proto::Setting> rows;
   /// Is told, in one line, why something was refused. Any thread.
   std::function<void(const std::string&)> complain = [](const std::string&) {};
+  /// The same of what is as it should be, and worth a line.
+  std::function<void(const std::string&)> notice = [](const std::string&) {};
   /// Something that is mounted inside the pool, for people; empty: nothing is.
   std::function<std::string()> mounted_inside = [] { return std::string(); };
   /// Where the pool keeps from one mount to the next what its branches are; empty: nowhere.

@@ -80,6 +80,8 @@ struct Pool {
   std::function<std::optional<std::uint64_t>()> own_device;
   /// One line for the log. Any thread.
   std::function<void(const std::string&)> complain = [](const std::string&) {};
+  /// The same of what is as it should be.
+  std::function<void(const std::string&)> notice = [](const std::string&) {};
 
   /// When a file's descriptor was last kept because its name went.
   std::atomic<std::chrono::steady_clock::time_point> last_removal{};

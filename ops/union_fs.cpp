@@ -170,6 +170,7 @@ class UnionFs final : public proto::Filesystem {
                  control.complain) {
     pool_.complain = std::move(control.complain);
     if (const std::string line = witness_.unread(); !line.empty()) pool_.complain(line);
+    pool_.notice = std::move(control.notice);
     pool_.absences.examine_by(
         [this](const std::string& path, int root) {
           std::string why = same_as_another(path, root);
@@ -607,9 +608,11 @@ class UnionFs final : public proto::Filesystem {
 
   /// On the thread of Absences, or before the first request.
   void branch_changed(const Branch& branch, bool there) {
-    pool_.complain(there ? "branch " + branch.path() + " is back"
-                         : "branch " + branch.path() + " is absent: " + branch.why_absent() + "; " +
-                               std::string(while_absent(pool_.settings.branch_absent)));
+    if (there)
+      pool_.notice("branch " + branch.path() + " is back");
+    else
+      pool_.complain("branch " + branch.path() + " is absent: " + branch.why_absent() + "; " +
+                     std::string(while_absent(pool_.settings.branch_absent)));
     pool_.directories.clear();
     pool_.free_names.forget_all();
     expire_names(pool_, mounted_inside_);

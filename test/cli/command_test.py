@@ -11,12 +11,15 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -454,6 +457,60 @@ class Mounted(Case):
         (self.a / "file").touch()
         self.check_mounts(self.a, self.pool)
         self.assertEqual(os.listdir(self.pool), ["file"])
+
+    @contextlib.contextmanager
+    def log(self):
+        """A list that fills with (priority, line): a socket in the place of syslog's."""
+        made = not os.path.lexists("/dev/log")
+        if made:
+            pathlib.Path("/dev/log").touch()
+        path, lines = self.top / "log", []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(str(path))
+            path.chmod(0o666)
+            subprocess.run(["mount", "--bind", path, os.path.realpath("/dev/log")], check=True)
+
+            def receive():
+                while got := receiver.recv(10000).decode():
+                    priority, line = re.fullmatch(r"<(\d+)>.*? boughfs\[\d+\]: (.*?)\0?", got, re.S).groups()
+                    lines.append((int(priority), line))
+            thread = threading.Thread(target=receive)
+            thread.start()
+            try:
+                yield lines
+            finally:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"", str(path))
+                thread.join()
+                subprocess.run(["umount", os.path.realpath("/dev/log")], check=True)
+                if made:
+                    os.unlink("/dev/log")
+
+    def test_log(self):
+        daemon, error, warning, notice = 3 << 3, 3, 4, 5
+        with self.log() as lines:
+            mark = self.b / ".boughfs.branch_mounts_here"
+            mark.touch()
+            self.run_boughfs(f"{self.a}:{self.b}", self.pool)
+            self.run_boughfs("ctl", self.pool, "set", "cache.attr", "soon")
+            mark.unlink()
+            wait_until(lambda: any("is back" in line for _, line in lines), "the branch is back")
+            self.unmount()
+            wait_until(lambda: any("unmounted" in line for _, line in lines), "the end is told")
+            self.check_refused(1, ["/gone"], "/gone", self.pool)
+            for priority, part in ((notice, f"mounted at {self.pool}"), (warning, "cache.attr=soon: cache.attr wants"),
+                                   (warning, f"branch {self.b} is absent: "), (notice, f"branch {self.b} is back"),
+                                   (notice, f"unmounted from {self.pool}"), (error, "branch /gone does not exist")):
+                found = [of for of, line in lines if part in line]
+                self.assertEqual(found[:1], [daemon | priority], (part, lines))
+            # Who has a terminal reads it there.
+            del lines[:]
+            own, terminal = os.openpty()
+            subprocess.run([BOUGHFS, "/gone", self.pool], stderr=terminal, check=False)
+            os.close(terminal)
+            self.assertIn(b"/gone does not exist", os.read(own, 1000))
+            os.close(own)
+        self.assertEqual(lines, [])
 
     def foreground(self, *arguments):
         server = subprocess.Popen([BOUGHFS, "-f", *map(str, arguments), str(self.a), str(self.pool)],

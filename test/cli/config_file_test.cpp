@@ -72,7 +72,7 @@ struct Fixture {
            return control->change(key, value, why);
          },
          [this](std::string_view key) { return control->value(key); }},
-        [this](const std::string& line) { told.push_back(line); },
+        [this](bool, const std::string& line) { told.push_back(line); },
         [this] { return std::vector<std::string>{folder / "pool"}; });
   }
   /// setfattr -n user.boughfs.config; 0 or its errno.
