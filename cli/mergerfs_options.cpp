@@ -91,6 +91,10 @@ std::span<const OldOption> old_options() {
   return kOld;
 }
 
+std::span<const std::string_view> rows_that_may_keep_default() {
+  return kOnlyWishes;
+}
+
 bool may_keep_default(std::string_view row) {
   return among(kOnlyWishes, row);
 }

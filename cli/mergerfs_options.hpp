@@ -25,5 +25,7 @@ struct OldOption {
 /// Rows that may keep their default where a migrated machine asks for something else: no file is
 /// placed, shown or kept differently for it.
 [[nodiscard]] bool may_keep_default(std::string_view row);
+/// Their names, sorted.
+[[nodiscard]] std::span<const std::string_view> rows_that_may_keep_default();
 
 }  // namespace bough::cli

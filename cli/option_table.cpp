@@ -53,21 +53,24 @@ std::string apply_row(const Setting& row, const OptionWord& word) {
 
 /// The readings of `value` that mergerfs, which stops at the first letter that it does not know,
 /// would take: `20GB` is 20G there, and 20G the number that it stands for.
-std::vector<std::string> readings_of(std::string_view value) {
+/// A size with a unit that there is none of (3x) has no reading: of a minimum that is a thousand
+/// times too small nobody would know.
+std::vector<std::string> readings_of(std::string_view value, bool size) {
   const std::size_t digits = std::min(value.find_first_not_of("0123456789"), value.size());
   if (digits == 0 || digits == value.size()) return {};
   std::vector<std::string> readings;
   const std::string with_unit(value.substr(0, digits + 1));
   if (const auto bytes = proto::parse_size(with_unit))
     readings = {with_unit, std::to_string(*bytes)};
-  readings.emplace_back(value.substr(0, digits));
+  if (!size) readings.emplace_back(value.substr(0, digits));
   return readings;
 }
 
 /// Takes what mergerfs would have taken of a value that the row refused. Empty: nothing; else what
 /// became of it.
 std::string apply_leniently(const Setting& row, const OptionWord& word) {
-  for (const std::string& reading : readings_of(word.value.value_or(std::string())))
+  const bool size = row.form.find("SIZE") != std::string::npos;
+  for (const std::string& reading : readings_of(word.value.value_or(std::string()), size))
     if (row.set(reading).empty()) return "taken as " + row.name + "=" + reading;
   if (may_keep_default(row.name)) return "passed over";
   return {};

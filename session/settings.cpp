@@ -47,6 +47,27 @@ proto::Setting number(std::string name, std::vector<std::string> aliases, std::u
   return row;
 }
 
+/// mergerfs counts like that: a negative number divides the processors.
+proto::Setting thread_count(std::uint32_t& value) {
+  constexpr std::int64_t kMost = 512;
+  proto::Setting row = number("threads", {"max-threads"}, value, 1, 512,
+                              "threads that may wait for a branch at once; -N: one for each N "
+                              "processors; 0: as by default");
+  row.form = "N|-N";
+  row.set = [&value, usual = value, kMost](std::string_view text) -> std::string {
+    std::int64_t parsed = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+    if (error != std::errc{} || end != text.data() + text.size() || parsed > kMost ||
+        parsed < -kMost)
+      return "wants a number up to " + std::to_string(kMost) +
+             ", 0 for the default, or -N for one of each N processors";
+    if (parsed < 0) parsed = std::max<std::int64_t>(1, ::sysconf(_SC_NPROCESSORS_ONLN) / -parsed);
+    value = parsed == 0 ? usual : static_cast<std::uint32_t>(std::min(parsed, kMost));
+    return {};
+  };
+  return row;
+}
+
 proto::Setting toggle(std::string name, std::vector<std::string> aliases, bool& value,
                       std::string help) {
   proto::Setting row;
@@ -137,8 +158,7 @@ proto::Setting read_ahead(std::uint64_t& kib) {
 
 std::vector<proto::Setting> settings_table(Settings& settings) {
   std::vector<proto::Setting> rows;
-  rows.push_back(number("threads", {"max-threads"}, settings.threads, 1, 512,
-                        "threads that may wait for a branch at once"));
+  rows.push_back(thread_count(settings.threads));
   rows.push_back(number("max-background", {}, settings.max_background, 1, 65535,
                         "readahead, writeback and RELEASE requests before the kernel throttles"));
   rows.push_back(number("congestion-threshold", {}, settings.congestion_threshold, 0, 65535,

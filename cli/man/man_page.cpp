@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/help.hpp"
+#include "cli/mergerfs_options.hpp"
 
 namespace bough::cli {
 namespace {
@@ -129,6 +130,8 @@ std::string man_page(std::string text, const OptionTable& table) {
   put(text, "@OPTIONS@\n", option_groups(table));
   put(text, "@WORDS_IN_FORCE@\n", list_of(words.in_force));
   put(text, "@WORDS_ACCEPTED@\n", list_of(words.accepted));
+  const auto wishes = rows_that_may_keep_default();
+  put(text, "@PASSED_OVER@\n", list_of({wishes.begin(), wishes.end()}));
   const auto left = text.find('@');
   if (left != std::string::npos) {
     throw std::runtime_error("the text of the manual page has a marker that nothing replaces: " +

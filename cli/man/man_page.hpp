@@ -8,7 +8,7 @@
 namespace bough::cli {
 
 /// The manual page, as roff: `text` with the version, the rows of the table and the generic words
-/// in place of @VERSION@, @OPTIONS@, @WORDS_IN_FORCE@ and @WORDS_ACCEPTED@. Throws
+/// in place of @VERSION@, @OPTIONS@, @PASSED_OVER@, @WORDS_IN_FORCE@ and @WORDS_ACCEPTED@. Throws
 /// std::runtime_error if one of these is missing or another such marker is there.
 [[nodiscard]] std::string man_page(std::string text, const OptionTable& table);
 

@@ -10,7 +10,7 @@ using namespace bough;
 
 namespace {
 
-constexpr const char* kMarkers = "@VERSION@\n@OPTIONS@\n@WORDS_IN_FORCE@\n@WORDS_ACCEPTED@\n";
+constexpr const char* kMarkers = "@VERSION@\n@OPTIONS@\n@PASSED_OVER@\n@WORDS_IN_FORCE@\n@WORDS_ACCEPTED@\n";
 
 }  // namespace
 

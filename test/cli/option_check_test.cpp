@@ -32,7 +32,9 @@ TEST_CASE("each option that is refused is told, and the others stay") {
       told(check_options(line)) ==
       "2-o minfrespace=1G: there is no option 'minfrespace', did you mean 'minfreespace'? boughfs "
       "--help lists all\n"
-      "2-o threads=many: threads wants a number from 1 to 512\n"
+      "2-o threads=many: threads wants a number up to 512, 0 for the default, or -N for one of "
+      "each "
+      "N processors\n"
       "2-o minfreespace: minfreespace wants a value: minfreespace=SIZE\n");
   CHECK(line.options == std::vector<OptionWord>{{"ro", std::nullopt}, {"threads", "4"}});
   CHECK(line.options_before == std::vector<std::size_t>{0, 2});

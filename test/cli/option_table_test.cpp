@@ -150,9 +150,8 @@ TEST_CASE("of a number with something behind it a machine that has to boot takes
     const char* spelt;
     const char* taken;
   };
-  for (const Reading& each :
-       {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"}, Reading{"5Kfoo", "5K"},
-        Reading{"12345 bytes", "12345"}, Reading{"0x10", "0"}}) {
+  for (const Reading& each : {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"},
+                              Reading{"5Kfoo", "5K"}, Reading{"12345bytes", "12345"}}) {
     const std::string spelt = each.spelt;
     const std::string taken = each.taken;
     CAPTURE(spelt);
@@ -178,6 +177,7 @@ TEST_CASE("of a number with something behind it a machine that has to boot takes
   CHECK(config.table.find("cache.attr")->get() == "5120");
   CHECK(config.table.find("cache.entry")->get() == "60");
   for (const char* hopeless : {"minfreespace=", "minfreespace=-1", "minfreespace=G", "cache.attr=x",
+                               "minfreespace=3x", "minfreespace=3 G", "minfreespace=0x10",
                                "minfreespace=99999999999999999999T", "category.create=mf"}) {
     CAPTURE(hopeless);
     CHECK_THROWS_AS(
@@ -220,9 +220,9 @@ TEST_CASE("old options are taken where they mean something, and else told of") {
   }
   CHECK(shown("pin-threads") == "R1LP1L");
   CHECK(shown("read-thread-count") == "4");
-  for (const char* wish : {"threads=0", "threads=-1", "scheduling-priority=-30", "max_background=0",
-                           "process-thread-count=many", "readahead=-1", "subtype=films",
-                           "kernel_permissions_check=false", "export_support=0",
+  for (const char* wish : {"threads=many", "threads=-9999", "scheduling-priority=-30",
+                           "max_background=0", "process-thread-count=many", "readahead=-1",
+                           "subtype=films", "kernel_permissions_check=false", "export_support=0",
                            "default_permissions=false", "max_read=1"}) {
     CAPTURE(wish);
     CHECK_THROWS_AS(take(wish), StartError);

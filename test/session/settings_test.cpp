@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 using namespace bough;
@@ -28,11 +29,18 @@ TEST_CASE("every row sets, shows and refuses") {
   }
   CHECK(row(rows, "threads").set("7").empty());
   CHECK(settings.threads == 7);
-  for (const char* bad : {"", "0", "-1", "7x", "99999999999", "1000"}) {
+  for (const char* bad : {"", "-", "-1000", "7x", "99999999999", "1000"}) {
     CAPTURE(bad);
     CHECK_FALSE(row(rows, "threads").set(bad).empty());
     CHECK(settings.threads == 7);
   }
+  const auto processors = static_cast<std::uint32_t>(::sysconf(_SC_NPROCESSORS_ONLN));
+  CHECK(row(rows, "threads").set("-1").empty());
+  CHECK(settings.threads == processors);
+  CHECK(row(rows, "threads").set("-500").empty());
+  CHECK(settings.threads == std::max(processors / 500, 1U));
+  CHECK(row(rows, "threads").set("0").empty());
+  CHECK(settings.threads == 32);
   CHECK(row(rows, "max-background").set("512").empty());
   CHECK(settings.max_background == 512);
   CHECK(row(rows, "congestion-threshold").set("100").empty());
