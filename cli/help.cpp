@@ -106,12 +106,19 @@ void add_entry(std::string& to, std::string_view key, std::string_view text) {
   add_wrapped(to, text);
 }
 
-void add_row(std::string& to, const proto::Setting& row) {
+std::string default_of(const proto::Setting& row, const OptionTable& usual) {
+  const proto::Setting* const same = usual.find(row.name);
+  if (same == nullptr || !row.get || row.get() == same->get()) return row.fallback;
+  return row.get();
+}
+
+void add_row(std::string& to, const proto::Setting& row, const OptionTable& usual) {
   std::string key = row.name;
   if (!row.form.empty()) key += row.bare.empty() ? "=" + row.form : "[=" + row.form + "]";
   std::string text = row.help;
   // A form of one word says it already.
-  if (!row.fallback.empty() && row.fallback != row.form) text += " [" + row.fallback + "]";
+  const std::string fallback = default_of(row, usual);
+  if (!fallback.empty() && fallback != row.form) text += " [" + fallback + "]";
   if (!row.aliases.empty()) {
     text += " (also:";
     for (const std::string& alias : row.aliases) text += " " + alias;
@@ -159,11 +166,19 @@ GenericWords generic_words() {
 }
 
 std::string help_text(const OptionTable& table) {
+  return help_text(table, table);
+}
+
+std::string help_text(const OptionTable& table, const OptionTable& usual) {
   std::string text(kUsage);
+  if (&table != &usual)
+    text +=
+        "\nUnder this name options have the defaults of mergerfs, and subcommands are called by\n"
+        "boughfs: boughfs status MOUNT.\n";
   for (const std::string_view group : groups_of(table)) {
     text += "\n" + std::string(group) + "\n";
     for (const proto::Setting& row : table.rows()) {
-      if (row.group == group) add_row(text, row);
+      if (row.group == group) add_row(text, row, usual);
     }
   }
   add_mount_words(text);

@@ -20,7 +20,10 @@ struct GenericWords {
 [[nodiscard]] GenericWords generic_words();
 
 /// The text of --help: usage, every row of the table under its group's heading, the generic words,
-/// exit status.
+/// exit status. A row's default is its value if that is another than `usual` has: under the name
+/// mergerfs other defaults are in force.
+[[nodiscard]] std::string help_text(const OptionTable& table, const OptionTable& usual);
+/// The same with the usual defaults.
 [[nodiscard]] std::string help_text(const OptionTable& table);
 [[nodiscard]] std::string version_text();
 /// The bare number.

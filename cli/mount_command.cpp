@@ -18,6 +18,7 @@
 #include "cli/control_client.hpp"
 #include "cli/daemon.hpp"
 #include "cli/help.hpp"
+#include "cli/mergerfs_defaults.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/pulse.hpp"
 #include "cli/serve.hpp"
@@ -56,16 +57,23 @@ bool stands_already(const Configuration& config) try {
   return false;
 }
 
+std::string help(const CommandLine& line) {
+  const Configuration usual;
+  if (!line.as_mergerfs) return help_text(usual.table);
+  const Configuration config;
+  take_mergerfs_defaults(config.table);
+  return help_text(config.table, usual.table);
+}
+
 }  // namespace
 
 ExitStatus mount_command(int argc, char* const argv[]) {
   const CommandLine line = read_command_line(argc, argv);
-  Configuration config;
   if (line.help || line.version) {
-    const std::string text = line.help ? help_text(config.table) : version_text();
-    std::fputs(text.c_str(), stdout);
+    std::fputs((line.help ? help(line) : version_text()).c_str(), stdout);
     return ExitStatus::kOk;
   }
+  Configuration config;
   configure(config, line);
   if (unknown_words(line) != OptionTable::Unknown::kRefuse && stands_already(config))
     return ExitStatus::kOk;

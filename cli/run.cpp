@@ -1,13 +1,18 @@
 #include "cli/run.hpp"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "cli/command_line.hpp"
 #include "cli/log.hpp"
 #include "cli/mount_command.hpp"
+#include "cli/option_table.hpp"
 #include "cli/subcommands/check.hpp"
 #include "cli/subcommands/collect_info.hpp"
 #include "cli/subcommands/ctl.hpp"
@@ -35,6 +40,10 @@ constexpr Subcommand kSubcommands[] = {
 constexpr Subcommand kPrograms[] = {{"fsck.mergerfs", fsck_command},
                                     {"mergerfs.collect-info", collect_info_command}};
 
+std::string did_you_mean(std::string_view subcommand) {
+  return "; did you mean the subcommand, boughfs " + std::string(subcommand) + "?";
+}
+
 using Run = ExitStatus (*)(int argc, char* const argv[]);
 
 /// What to run, with how many of the words before its own: argv[0] is its name.
@@ -49,14 +58,30 @@ std::pair<Run, int> chosen(int argc, char* const argv[]) {
   return {mount_command, 0};
 }
 
+/// For who meant a subcommand, and got a mount of branches that are not there.
+std::string hint(int argc, char* const argv[]) {
+  if (argc < 3 || is_mount_helper_name(argv[0])) return {};
+  const std::string_view word = argv[1];
+  if (word.size() < 3 || word.starts_with('-') || word.find_first_of("/:=") != word.npos ||
+      ::access(argv[1], F_OK) == 0)
+    return {};
+  std::vector<std::string_view> names;
+  for (const Subcommand& each : kSubcommands) {
+    names.push_back(each.name);
+    if (each.name.starts_with(word)) return did_you_mean(each.name);
+  }
+  const std::string_view name = nearest_key(word, names);
+  return name.empty() ? "" : did_you_mean(name);
+}
+
 }  // namespace
 
 ExitStatus run(int argc, char* argv[]) {
   const auto [what, skipped] = chosen(argc, argv);
-  const auto complain = [mounting = what == mount_command](const std::exception& reason,
-                                                           ExitStatus status) {
+  const auto complain = [&, mounting = what == mount_command](const std::exception& reason,
+                                                              ExitStatus status) {
     if (mounting)
-      say_why_not(reason.what());
+      say_why_not(reason.what() + hint(argc, argv));
     else
       std::fprintf(stderr, "boughfs: %s\n", reason.what());
     return status;

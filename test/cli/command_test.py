@@ -111,6 +111,17 @@ class Refused(Case):
         self.check_refused(1, ["BRANCHES MOUNTPOINT", "--help"])
         self.check_refused(1, ["BRANCHES MOUNTPOINT"], self.pool)
 
+    def test_a_misspelt_subcommand(self):
+        mergerfs = self.top / "mergerfs"
+        mergerfs.symlink_to(BOUGHFS)
+        for word, meant, program in (("stat", "status", None), ("staus", "status", None), ("clt", "ctl", None),
+                                     ("status", "status", mergerfs)):
+            done = self.run_boughfs(word, self.pool, program=program)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1))
+            self.assertTrue(done.stderr.endswith(f"; did you mean the subcommand, boughfs {meant}?\n"), done.stderr)
+        for words in (("nothing", self.pool), ("./stat", self.pool), ("stat",)):
+            self.assertNotIn("subcommand", self.run_boughfs(*words).stderr)
+
     def test_unknown_flag(self):
         self.check_refused(1, ["-x", "--help"], "-x", self.a, self.pool)
 
@@ -1039,6 +1050,14 @@ class Mounted(Case):
         done = self.run_boughfs("--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("Exit status", done.stdout)
+        link = self.top / "mergerfs"
+        link.symlink_to(BOUGHFS)
+        theirs = self.run_boughfs("--help", program=link).stdout
+        for text, minimum, cache in ((done.stdout, "auto", "auto"), (theirs, "4294967295", "off")):
+            plain = " ".join(text.split())
+            for key, value in (("minfreespace=", minimum), ("cache.files=", cache)):
+                at = plain.index(f" {key}")
+                self.assertIn(f" [{value}]", plain[at:at + 700].split(" cache.files.process")[0], key)
         self.assertRegex(self.run_boughfs("--version").stdout, r"^boughfs \d+\.\d+\.\d+\n$")
 
 
