@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "cli/configuration.hpp"
+#include "cli/mountinfo.hpp"
 
 namespace bough::cli {
 namespace {
@@ -74,13 +75,32 @@ void note_absent(const std::string& text, PoolInfo& info) {
   });
 }
 
-KeyValues changed_of(const KeyValues& all) {
+/// What the kernel or the mount made of a default, which nobody set.
+bool comes_by_itself(const std::string& key, const std::string& value, const KeyValues& all,
+                     bool of_root) {
+  constexpr const char* kKernelsReadAhead = "128";
+  if (key == "allow-other") return of_root && value == "true";
+  if (key == "readahead") return value == kKernelsReadAhead;
+  std::uint64_t background = 0;
+  const std::string most = value_of(all, "max-background");
+  (void)std::from_chars(most.data(), most.data() + most.size(), background);
+  return key == "congestion-threshold" && value == std::to_string(background * 3 / 4);
+}
+
+/// Root mounted it: then it is for all users.
+bool is_of_root(const std::string& mount_point) {
+  const std::optional<MountInfo> mount = mount_of(mount_point);
+  return mount && ("," + mount->super_options + ",").find(",user_id=0,") != std::string::npos;
+}
+
+KeyValues changed_of(const KeyValues& all, bool of_root) {
   const Configuration defaults;
   KeyValues changed;
   for (const auto& [key, value] : all) {
     const proto::Setting* const row = defaults.table.find(key);
     if (row != nullptr && row->name == key && row->get && row->get() != value &&
-        key != "branches" && key != "mountpoint" && key != "fsname")
+        key != "branches" && key != "mountpoint" && key != "fsname" &&
+        !comes_by_itself(key, value, all, of_root))
       changed.emplace_back(key, value);
   }
   return changed;
@@ -120,7 +140,7 @@ PoolInfo read_info(const ControlClient& pool) {
     if (key.starts_with("cache.") || (key.starts_with("passthrough.") && !value.empty()))
       info.caching.emplace_back(key, value);
   }
-  info.changed = changed_of(all);
+  info.changed = changed_of(all, is_of_root(info.mount_point));
   note_open_files(value_of(all, "open-files"), info);
   note_absent(value_of(all, "absent-branches"), info);
   each_part(value_of(all, "moves"), [&](std::string_view part) { info.moves.emplace_back(part); });

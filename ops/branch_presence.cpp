@@ -36,7 +36,8 @@ std::string why_no_branch(const std::string& path, BranchMark mark,
                           const std::vector<PlannedMount>& missing) {
   if (mark == BranchMark::kBranch) return {};
   if (mark == BranchMark::kMountPoint)
-    return "branch_mounts_here marks it as a mere mount point, and nothing is mounted there";
+    return ".boughfs.branch_mounts_here in it says that it is a mere mount point, and nothing is "
+           "mounted there";
   const auto on = std::find_if(missing.begin(), missing.end(), [&](const PlannedMount& each) {
     return is_or_lies_in(path, each.path);
   });

@@ -132,7 +132,7 @@ std::string why_no_passthrough(const FileSettings& files, const proto::InitAgree
 }
 
 /// For the log: what holds until the branch is back, and what to do.
-std::string_view while_absent(BranchAbsent how) noexcept {
+std::string while_absent(BranchAbsent how, const std::string& mountpoint) {
   switch (how) {
     case BranchAbsent::kHide:
       return "the pool goes on without it (branch-absent=hide) until its disk is mounted";
@@ -144,8 +144,8 @@ std::string_view while_absent(BranchAbsent how) noexcept {
       break;
   }
   return "what it may hold gives an I/O error until its disk is mounted; to go on without it: "
-         "boughfs "
-         "ctl POOL set branch-absent hide";
+         "boughfs ctl " +
+         (mountpoint.empty() ? "MOUNT" : mountpoint) + " set branch-absent hide";
 }
 
 std::vector<proto::Setting> with_rows(std::vector<proto::Setting> all,
@@ -612,7 +612,7 @@ class UnionFs final : public proto::Filesystem {
       pool_.notice("branch " + branch.path() + " is back");
     else
       pool_.complain("branch " + branch.path() + " is absent: " + branch.why_absent() + "; " +
-                     std::string(while_absent(pool_.settings.branch_absent)));
+                     while_absent(pool_.settings.branch_absent, pool_.mountpoint));
     pool_.directories.clear();
     pool_.free_names.forget_all();
     expire_names(pool_, mounted_inside_);

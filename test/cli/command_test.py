@@ -706,6 +706,7 @@ class Mounted(Case):
         self.assertEqual(status["mount_point"], str(self.pool))
         self.assertEqual(status["source"], str(self.a))
         self.assertIs(status["answers"], True)
+        self.assertEqual(status["changed_options"], {})
         with open(self.pool / "folder" / "open", "w", encoding="ascii"):
             branch = json.loads(self.run_boughfs("status", self.pool, "--json").stdout)["branches"][0]
         self.assertEqual((branch["path"], branch["open_files"]), (str(self.a), 1))

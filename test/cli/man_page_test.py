@@ -45,6 +45,13 @@ class ManPage(unittest.TestCase):
                 with self.subTest(device=device, width=width):
                     self.assertEqual(groff(device, width)[1], "")
 
+    def test_no_hyphen_is_put_into_a_name(self):
+        for width in range(40, 120, 3):
+            broken = re.findall(r"\S*[\u2010\u00ad]$", groff("utf8", width)[0], re.MULTILINE)
+            self.assertEqual([], broken, width)
+        files = section(self.page, "FILES")
+        self.assertEqual(files.count("/etc/fstab"), 1)
+
     def test_every_option_has_an_entry(self):
         self.assertIn("minfreespace", self.options)
         self.assertGreater(len(self.options), 15)
