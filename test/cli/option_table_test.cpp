@@ -150,8 +150,8 @@ TEST_CASE("of a number with something behind it a machine that has to boot takes
     const char* spelt;
     const char* taken;
   };
-  for (const Reading& each : {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"},
-                              Reading{"5Kfoo", "5K"}, Reading{"12345bytes", "12345"}}) {
+  for (const Reading& each :
+       {Reading{"20GB", "20G"}, Reading{"20GiB", "20G"}, Reading{"5Kfoo", "5K"}}) {
     const std::string spelt = each.spelt;
     const std::string taken = each.taken;
     CAPTURE(spelt);
