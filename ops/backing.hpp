@@ -135,6 +135,9 @@ class Backing {
   /// The same as far as this kernel knows it: of a file that a server has, the server is not asked.
   /// Its device and type are always known.
   virtual Result<FileStat> stat_unasked(int path_fd) = 0;
+  /// From now on stat() and stat_at() of what is on this device are ELOOP, and nobody is asked for
+  /// that: the one who calls is its server. 0: of nothing. Costs them a call more.
+  virtual void avoid(std::uint64_t device) noexcept = 0;
   virtual Result<FsStat> statfs(int path_fd) = 0;
   /// The link's text; path_fd is the symlink itself.
   virtual Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) = 0;

@@ -82,7 +82,7 @@ Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std:
   std::vector<Fd> opened(set.size());
   const bool at_once = pool.settings.readdir.get().kind != ReaddirKind::kSeq;
   const auto done = ask_each(pool, set.size(), at_once, [&](std::size_t i) -> Result<void> {
-    auto fd = open_with_relief(pool, [&] { return set[i].readable_directory(path); });
+    auto fd = open_readable_directory(pool, set[i], path);
     if (fd)
       opened[i] = *std::move(fd);
     else if (!means_absent(fd.error()) && fd.error() != Errno{ESTALE})
@@ -117,7 +117,7 @@ FileStat listed_stat(const Branch& branch, std::uint64_t ino, std::uint32_t type
 
 /// What a look-up of an entry found.
 struct Seen {
-  const Branch* branch = nullptr;
+  Branch* branch = nullptr;
   Shown shown;
 };
 
@@ -139,8 +139,8 @@ class Numbers {
                                          const Seen& seen) const {
     const FileStat& stat = seen.shown.stat;
     return of(name, stat, [&] {
-      return seen.shown.followed ? number_on(pool, *seen.branch, stat.id)
-                                 : seen.branch->user_ino(stat.id);
+      return seen.shown.followed && !stat.is_directory() ? number_on(pool, *seen.branch, stat.id)
+                                                         : seen.branch->user_ino(stat.id);
     });
   }
   /// Whether the number of an entry depends on more than a listing tells: its type, the links of a
@@ -238,7 +238,7 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
   if (handle.branch != kNoBranch) {
     Branch* const branch = set.by_id(handle.branch);
     if (branch == nullptr) return {};
-    auto fd = open_with_relief(pool, [&] { return branch->readable_directory(path.view()); });
+    auto fd = open_readable_directory(pool, *branch, path.view());
     if (!fd) return fd.error();
     handle.fd = *std::move(fd);
     return {};
@@ -340,7 +340,8 @@ class MergedLook {
         if (other && other->is_directory()) add_copy(*stat, *other);
       }
     const int directory = directories_->directory(choice[0]).fd();
-    return Seen{&set_[choice[0]], shown_as(pool_, directory, name, *stat)};
+    return Seen{&set_[choice[0]],
+                shown_as(pool_, set_[choice[0]], path_.view(), directory, name, *stat)};
   }
 
   Pool& pool_;
@@ -442,8 +443,8 @@ Result<void> full(const Out& out) {
 }
 
 template <class Out>
-Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
-                      std::uint64_t offset, std::size_t size, Out& out) {
+Result<void> list_one(Pool& pool, const DirHandle& handle, Branch& branch, std::uint64_t offset,
+                      std::size_t size, Out& out) {
   const int fd = handle.fd.get();
   if (const auto at = pool.backing.seek(fd, offset, SEEK_SET); !at) {
     // ext4 knows no offset in a directory any more that was removed: that is its end.
@@ -453,7 +454,11 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, const Branch& branch,
   const auto look = [&](const char* name) -> Result<Seen> {
     const auto stat = pool.backing.stat_at(fd, name);
     if (!stat) return stat.error();
-    return Seen{&branch, shown_as(pool, fd, name, *stat)};
+    if (!stat->is_symlink() || pool.settings.links.follow == FollowSymlinks::kNever)
+      return Seen{&branch, {*stat, false}};
+    PathText path;
+    if (const auto known = directory_path(pool, handle.node, path); !known) return known.error();
+    return Seen{&branch, shown_as(pool, branch, path.view(), fd, name, *stat)};
   };
   const Numbers number(pool, handle.node);
   alignas(8) std::array<std::byte, kBuffer> buffer;
@@ -513,7 +518,7 @@ Result<void> list_locked(Pool& pool, const Context& context, DirHandle& handle,
   const Reading lock(handle);
   if (const auto ready = prepare(pool, handle, set, offset); !ready) return ready;
   if (handle.branch == kNoBranch) return list_merged(pool, handle, set, offset, out);
-  const Branch* const branch = set.by_id(handle.branch);
+  Branch* const branch = set.by_id(handle.branch);
   // The only branch that had the directory has left the pool, and all that is not listed yet.
   if (branch == nullptr) return {};
   note_branch(context, *branch);
@@ -540,7 +545,7 @@ std::uint32_t listing_flags(Pool& pool, NodeId node) {
   const auto set = pool.branches.snapshot();
   std::vector<FileStat> copies;
   for (const auto& branch : *set) {
-    const auto directory = open_with_relief(pool, [&] { return branch->directory(path.view()); });
+    const auto directory = open_directory(pool, *branch, path.view());
     const auto stat = directory ? pool.backing.stat(directory->fd()) : directory.error();
     if (stat)
       copies.push_back(*stat);

@@ -229,7 +229,19 @@ void relieve_descriptors(Pool& pool) noexcept {
 }
 
 Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path) {
-  return open_with_relief(pool, [&] { return branch.directory(path); });
+  auto opened = open_with_relief(pool, [&] { return branch.directory(path); });
+  if (opened || opened.error() != Errno{ELOOP} || !follows_directories(pool.settings))
+    return opened;
+  auto followed = follow_path(pool, branch, path, O_PATH);
+  if (!followed) return followed.error();
+  return DirRef(*std::move(followed));
+}
+
+Result<Fd> open_readable_directory(Pool& pool, Branch& branch, std::string_view path) {
+  auto opened = open_with_relief(pool, [&] { return branch.readable_directory(path); });
+  if (opened || opened.error() != Errno{ELOOP} || !follows_directories(pool.settings))
+    return opened;
+  return follow_path(pool, branch, path, O_RDONLY);
 }
 
 Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path) {

@@ -32,8 +32,10 @@ auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
   return call();
 }
 
-/// The directory `path` on `branch`, O_PATH, with relief.
+/// The directory `path` on `branch`, O_PATH, with relief; with follow-symlinks also by links.
 [[nodiscard]] Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path);
+/// The same, readable.
+[[nodiscard]] Result<Fd> open_readable_directory(Pool& pool, Branch& branch, std::string_view path);
 
 /// The same as it was lately (see DirectoryCache), for looking up what is verified or merely shown.
 [[nodiscard]] Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path);

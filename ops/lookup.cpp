@@ -53,8 +53,9 @@ Result<proto::EntryReply> lookup(Pool& pool, const Context& context,
   const auto copy = find_copy(pool, context.node, path.view(), name);
   if (copy) {
     note_branch(context, copy->branch());
-    return show_entry(pool, context.node, name.view(), copy->branch(),
-                      shown_as(pool, copy->parent.fd(), name.c_str(), copy->stat));
+    return show_entry(
+        pool, context.node, name.view(), copy->branch(),
+        shown_as(pool, copy->branch(), path.view(), copy->parent.fd(), name.c_str(), copy->stat));
   }
   if (copy.error() != Errno{ENOENT}) return copy.error();
   if (!pool.absences.any()) pool.free_names.note(context.node, name.view(), changes);

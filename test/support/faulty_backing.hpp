@@ -117,6 +117,7 @@ class FaultyBacking final : public ops::Backing {
   ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;
   ops::Result<ops::FileStat> stat(int path_fd) override;
   ops::Result<ops::FileStat> stat_unasked(int path_fd) override;
+  void avoid(std::uint64_t device) noexcept override { real_.avoid(device); }
   ops::Result<ops::FsStat> statfs(int path_fd) override;
   ops::Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) override;
   ops::Result<std::size_t> list(int fd, std::span<std::byte> out) override;
