@@ -107,6 +107,7 @@ class PoolFixture {
     ops::ControlOptions control;
     control.rows = ops::settings_table(settings_);
     control.complain = [this](const std::string& line) { complaints.push_back(line); };
+    control.notice = control.complain;
     control.mounted_inside = [this] { return mounted_inside; };
     control.mountpoint = "/mnt/pool";
     control.own_device = [this] { return own_device; };
