@@ -29,8 +29,10 @@ constexpr unsigned kMostThreads = 4;
 /// For changes that began before the move.
 constexpr std::chrono::seconds kDrainPatience{30};
 constexpr milliseconds kDrainNap{1};
-/// After a move that failed when its copy had begun, the same is not tried again for so long.
-constexpr std::chrono::seconds kRest{5};
+/// After a move that failed when its copy had begun, the same is not tried again for so many times
+/// what it took, at most so long: else each write would have the file copied in vain.
+constexpr int kRestFactor = 5;
+constexpr std::chrono::seconds kMostRest{30};
 /// How many moves that came to nothing are remembered, for requests that waited for them.
 constexpr std::size_t kMostFailed = 1024;
 /// Between two lines for the log.
@@ -256,7 +258,8 @@ void Relocations::State::tell_end(const Job& job, const Result<void>& result) {
     const std::lock_guard lock(mutex);
     const auto now = steady_clock::now();
     std::erase_if(resting_nodes, [now](const auto& each) { return each.second <= now; });
-    resting_nodes[job.node.value] = now + kRest;
+    resting_nodes[job.node.value] =
+        now + std::min<steady_clock::duration>(kMostRest, kRestFactor * (now - job.begun));
   }
 }
 

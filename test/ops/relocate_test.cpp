@@ -4,7 +4,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "ops/move_record.hpp"
@@ -526,6 +530,155 @@ TEST_CASE("create: a branch that has no room for a new file is passed over") {
   full.pool.keep(made->open);
   CHECK(full.pool.exists(1, "f"));
   CHECK_FALSE(full.pool.exists(0, "f"));
+}
+
+namespace {
+
+/// Requests to one pool from several threads.
+class Crowd {
+ public:
+  explicit Crowd(FullBranch& full) : full_(full), fs_(full.pool.fs()) {}
+
+  template <class Call>
+  auto serve(NodeId node, Call call) -> decltype(call(std::declval<const proto::Context&>())) {
+    proto::PutOff how;
+    proto::Context context;
+    context.unique = proto::Unique{next_.fetch_add(2)};
+    context.node = node;
+    context.put_off = &how;
+    for (;;) {
+      auto result = call(context);
+      if (how.until == 0) return result;
+      if (!full_.pool.port().wait_resumed(how.until)) throw std::runtime_error("never resumed");
+      how.after = std::exchange(how.until, 0);
+      ++how.times;
+    }
+  }
+  /// Whether it was written; ENOSPC is the only reason not to be.
+  bool write(HandleId handle, std::span<const std::byte> data, std::uint64_t offset,
+             std::uint32_t flags) {
+    proto::WriteRequest request;
+    request.handle = handle;
+    request.offset = offset;
+    request.flags = flags;
+    request.data = data;
+    const auto done = serve(
+        kRootNode, [&](const proto::Context& context) { return fs_.write(context, request); });
+    if (done && *done != data.size()) throw std::runtime_error("a short write");
+    if (!done && done.error() != proto::Errno{ENOSPC})
+      throw std::runtime_error("errno " + std::to_string(done.error().value()));
+    return done.has_value();
+  }
+  void start(std::function<void()> work) {
+    threads_.emplace_back([this, work = std::move(work)] {
+      fs_.thread_started();
+      try {
+        while (!over.load()) work();
+      } catch (const std::exception& error) {
+        const std::lock_guard lock(mutex_);
+        errors_ += std::string(error.what()) + "; ";
+      }
+    });
+  }
+  std::string end() {
+    over = true;
+    for (auto& each : threads_) each.join();
+    return errors_;
+  }
+
+  std::atomic<bool> over{false};
+
+ private:
+  FullBranch& full_;
+  proto::Filesystem& fs_;
+  std::atomic<std::uint64_t> next_{1U << 20U};
+  std::mutex mutex_;
+  std::string errors_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+TEST_CASE("relocate: nothing is lost that many write while a file moves to and fro") {
+  constexpr std::size_t kBlock = 512;
+  constexpr std::size_t kWriters = 3;
+  FullBranch full({"RW", "RW", "RW"});
+  full.faults->reset();
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", std::string(kWriters * kBlock, '\0'));
+  const NodeId f = pool.walk("f");
+  Crowd crowd(full);
+  std::array<std::uint8_t, kWriters> written{};
+  for (std::size_t i = 0; i < kWriters; ++i) {
+    const HandleId handle = pool.open(f, O_RDWR);
+    crowd.start([&, i, handle] {
+      const std::vector<std::byte> block(kBlock, std::byte(written[i] + 1));
+      if (crowd.write(handle, block, i * kBlock, O_RDWR)) ++written[i];
+    });
+  }
+  std::uint64_t appended = 0;
+  const HandleId appender = pool.open(f, O_WRONLY | O_APPEND);
+  crowd.start([&] {
+    const auto bytes = std::as_bytes(std::span(&appended, 1));
+    if (crowd.write(appender, bytes, 0, O_WRONLY | O_APPEND)) ++appended;
+  });
+  const HandleId reader = pool.open(f, O_RDONLY);
+  crowd.start([&] {
+    std::array<std::byte, kBlock> block{};
+    proto::ReadRequest request;
+    request.handle = reader;
+    request.size = kBlock;
+    const auto got = crowd.serve(kRootNode, [&](const proto::Context& context) {
+      return pool.fs().read(context, request, block);
+    });
+    if (!got || *got != kBlock) throw std::runtime_error("not read");
+  });
+  crowd.start([&] {
+    auto opened = crowd.serve(f, [&](const proto::Context& context) {
+      return pool.fs().open(context, {O_RDWR, false});
+    });
+    // Renamed just then: the kernel looks the name up once more.
+    if (!opened && opened.error() != proto::Errno{ESTALE})
+      throw std::runtime_error("not opened: " + std::to_string(opened.error().value()));
+    // A claim that is not kept closes it.
+  });
+  const std::array names{pool.name("f"), pool.name("g")};
+  std::size_t name = 0;
+  crowd.start([&] {
+    const auto done = crowd.serve(kRootNode, [&](const proto::Context& context) {
+      return pool.fs().rename(context, {kRootNode, names[name], names[1 - name], 0});
+    });
+    if (!done) throw std::runtime_error("not renamed");
+    name = 1 - name;
+    ::usleep(3000);
+  });
+  constexpr std::uint64_t kMoves = 20;
+  for (int i = 0; i < 5000 && pool.count("moved_files") < kMoves; ++i) {
+    full.faults->reset();
+    full.faults->fail({Call::kWrite, 1, 1, {}}, ENOSPC);
+    ::usleep(8000);
+  }
+  CHECK(crowd.end() == "");
+  full.faults->reset();
+  CHECK(pool.count("moved_files") >= kMoves);
+  std::size_t holders = 0;
+  for (std::size_t branch = 0; branch < 3; ++branch) {
+    const Tree tree = tree_of(pool.branch(branch));
+    if (tree.empty()) continue;
+    ++holders;
+    CHECK(tree.size() == 1);
+    const std::string text = pool.text(branch, name == 0 ? "f" : "g");
+    REQUIRE(text.size() == kWriters * kBlock + appended * sizeof appended);
+    for (std::size_t i = 0; i < kWriters; ++i)
+      CHECK(text.substr(i * kBlock, kBlock) == std::string(kBlock, static_cast<char>(written[i])));
+    for (std::uint64_t i = 0; i < appended; ++i) {
+      std::uint64_t number = 0;
+      std::memcpy(&number, text.data() + kWriters * kBlock + i * sizeof number, sizeof number);
+      if (number != i) FAIL("record " << i << " is " << number);
+    }
+    CHECK(pool.read(reader) == text.substr(0, 65536));
+  }
+  CHECK(holders == 1);
 }
 
 namespace {
