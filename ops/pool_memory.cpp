@@ -81,6 +81,13 @@ bool write(const std::string& file, const std::string& text) {
   return ::fsync(out.get()) == 0 && std::rename(beside.c_str(), file.c_str()) == 0;
 }
 
+/// No pool was mounted here yet, or not by this user. Whether its memory can be kept, save() tells.
+bool is_nowhere(const std::string& file) {
+  struct ::stat ignored = {};
+  return ::lstat(file.c_str(), &ignored) != 0 &&
+         (errno == ENOENT || errno == ENOTDIR || errno == EACCES);
+}
+
 }  // namespace
 
 RootMark root_mark(const FileStat& stat, const FsStat& fs) noexcept {
@@ -124,8 +131,7 @@ std::string root_marks_text(const RootMarks& marks) {
 PoolMemory::PoolMemory(std::string file) : file_(std::move(file)) {
   if (file_.empty()) return;
   marks_ = parse_root_marks(text_of(file_, unread_));
-  // No pool was mounted here yet; whether one can be kept, save() tells.
-  if (unread_ == ENOENT || unread_ == ENOTDIR) unread_ = 0;
+  if (unread_ != 0 && is_nowhere(file_)) unread_ = 0;
 }
 
 bool PoolMemory::is_another(const std::string& path, const RootMark& now) const {
