@@ -14,11 +14,11 @@ import sandbox
 # mergerfs' options by what setting them on a mounted pool gives
 CHANGEABLE = """branches config minfreespace uid gid umask proxy-ioprio cache.files cache.files.process-names
     cache.attr cache.entry cache.negative-entry cache.statfs cache.readdir parallel-direct-writes dropcacheonclose
-    flush-on-close passthrough.io inodecalc security-capability xattr link-cow link-exdev rename-exdev
-    ignorepponrename nfsopenhack statfs statfs-ignore category.action category.create category.search func.access
-    func.chmod func.chown func.create func.getattr func.getxattr func.link func.listxattr func.mkdir func.mknod
-    func.open func.readdir func.readlink func.removexattr func.rename func.rmdir func.setxattr func.symlink
-    func.truncate func.unlink func.utimens debug log.file""".split()
+    flush-on-close passthrough.io inodecalc security-capability xattr follow-symlinks symlinkify symlinkify-timeout
+    link-cow link-exdev rename-exdev ignorepponrename moveonenospc nfsopenhack statfs statfs-ignore category.action
+    category.create category.search func.access func.chmod func.chown func.create func.getattr func.getxattr func.link
+    func.listxattr func.mkdir func.mknod func.open func.readdir func.readlink func.removexattr func.rename func.rmdir
+    func.setxattr func.symlink func.truncate func.unlink func.utimens debug log.file""".split()
 FIXED = """mountpoint branches-mount-timeout branches-mount-timeout-fail fsname scheduling-priority allow-idmap
     export-support never-forget-nodes version pid read-thread-count process-thread-count
     process-thread-queue-depth pin-threads fuse-msg-size async-read cache.writeback cache.symlinks
