@@ -17,6 +17,10 @@ bool same_directory(const CheckedBranch& one, const CheckedBranch& other) {
   return one.ground.device == other.ground.device && one.ground.ino == other.ground.ino;
 }
 
+const std::string& named(const CheckedBranch& branch) {
+  return branch.written.empty() ? branch.path : branch.written;
+}
+
 std::string shared_disk(const Ground& one, const Ground& other) {
   std::string shared;
   for (const std::string& disk : one.disks)
@@ -64,7 +68,10 @@ void check_system(const CheckedBranch& branch, const Ground& system, Findings& f
 /// What is wrong with `later` beside one that stands before it in the list; empty: nothing.
 std::string wrong_beside(const CheckedBranch& earlier, const CheckedBranch& later) {
   if (same_directory(earlier, later))
-    return later.path + " is the same directory as " + earlier.path + ": it is used once";
+    return named(later) +
+           (named(later) == named(earlier) ? " is named twice"
+                                           : " is the same directory as " + named(earlier)) +
+           ": it is used once";
   const bool inside = ops::is_or_lies_in(later.path, earlier.path);
   if (inside || ops::is_or_lies_in(earlier.path, later.path))
     return (inside ? later : earlier).path + " lies inside " + (inside ? earlier : later).path +

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <map>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "cli/disks.hpp"
@@ -85,6 +88,21 @@ void ask_space(ops::Branch& branch, const Configuration& config, CheckedBranch& 
       common == ops::kMinFreeBySize ? ops::minimum_by_size(into.space->total) : common);
 }
 
+/// The paths of the list that lead elsewhere than they say, by where they lead, the last first.
+std::map<std::string, std::vector<std::string>> detours(const std::string& list) {
+  std::map<std::string, std::vector<std::string>> by_end;
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(':', begin), list.size());
+    const std::string element = list.substr(begin, end - begin);
+    begin = end + 1;
+    const std::string path = element.substr(0, element.rfind('='));
+    std::error_code failed;
+    const std::string real = std::filesystem::canonical(path, failed);
+    if (!failed) by_end[real].insert(by_end[real].begin(), path);
+  }
+  return by_end;
+}
+
 bool takes_xattrs(const std::string& path) {
   return ::getxattr(path.c_str(), "user.boughfs.check", nullptr, 0) >= 0 || errno != EOPNOTSUPP;
 }
@@ -117,6 +135,7 @@ std::vector<CheckedBranch> examine_branches(const Configuration& config, const s
     return ops::meant_on_missing(pattern, missing);
   };
   std::vector<CheckedBranch> branches;
+  auto ways = detours(config.ops.branches);
   for (const ops::BranchSpec& spec : read_list(config.ops.branches, known, findings)) {
     const auto branch = ops::open_or_expect(*backing, 0, spec, absences, missing);
     if (!branch) {
@@ -126,6 +145,10 @@ std::vector<CheckedBranch> examine_branches(const Configuration& config, const s
     }
     CheckedBranch checked;
     checked.path = spec.path;
+    if (auto& names = ways[spec.path]; !names.empty()) {
+      if (names.back() != spec.path) checked.written = names.back();
+      names.pop_back();
+    }
     checked.mode = mode_name(spec.mode);
     if ((*branch)->absent()) {
       checked.absent = (*branch)->why_absent();

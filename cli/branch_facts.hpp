@@ -31,6 +31,8 @@ struct Ground {
 /// A branch as the mount would have it.
 struct CheckedBranch {
   std::string path;
+  /// As the list names it, if by another path that leads there; else empty.
+  std::string written;
   /// RW, RO, NC.
   std::string mode;
   /// Why its disk is missing; empty: it is there, and the rest is known.

@@ -85,7 +85,7 @@ std::string pool_json(const CheckedPool& pool) {
   const bool mounts = count_of(pool.findings, Level::kRefused) == 0;
   return "{\"place\": " + text_or_null(pool.place) +
          ", \"mount_point\": " + text_or_null(pool.mountpoint) +
-         ", \"type\": " + json_text(pool.type) + ", \"kernel\": " + json_text(pool.kernel) +
+         ", \"type\": " + text_or_null(pool.type) + ", \"kernel\": " + json_text(pool.kernel) +
          ", \"would_be_mounted\": " + (mounts ? "true" : "false") +
          ", \"options\": " + json_object(pool.options) +
          ", \"flags\": " + json_list(pool.flags, json_text) +
@@ -104,7 +104,8 @@ std::size_t count_of(const Findings& findings, Finding::Level level) {
 std::string check_text(const CheckedPool& pool) {
   std::string text = pool.place.empty() ? "" : pool.place + ": ";
   text += pool.mountpoint.empty() ? "no mount point" : pool.mountpoint;
-  text += ", type " + pool.type + ", Linux " + pool.kernel + "\n";
+  text +=
+      pool.type.empty() ? ", no pool\n" : ", type " + pool.type + ", Linux " + pool.kernel + "\n";
   if (!pool.options.empty()) text += "options that are not as by default:\n";
   for (const auto& [key, value] : pool.options) text += "  " + key + "=" + value + "\n";
   if (!pool.flags.empty()) text += "flags: " + joined(pool.flags) + "\n";

@@ -14,7 +14,7 @@ struct CheckedPool {
   /// Where it is written: "/etc/fstab:7"; empty: in the arguments.
   std::string place;
   std::string mountpoint;
-  /// "fuse.boughfs"
+  /// "fuse.boughfs"; empty: it is a line of fstab that is none of a pool.
   std::string type;
   std::string kernel;
   /// Options that are not as they are by default, as they would be in force.

@@ -20,6 +20,11 @@ namespace {
   throw StartError(ExitStatus::kUsage, line);
 }
 
+[[noreturn]] void refuse_inside(const std::string& mountpoint, const std::string& branch) {
+  refuse("mount point " + mountpoint + " lies inside the branch " + branch +
+         ": the pool would contain itself, choose a mount point outside of every branch");
+}
+
 std::string resolve(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr),
                                                              &std::free);
@@ -72,6 +77,8 @@ void check_mountpoint(const std::string& mountpoint, const std::vector<std::stri
     const int why = errno;
     if (why == ENOTCONN || why == ECONNABORTED) return;
     if (why == ENOENT) {
+      for (const std::string& branch : branches)
+        if (lies_in(destination(mountpoint), branch)) refuse_inside(mountpoint, branch);
       refuse("mount point " + mountpoint + " does not exist: make the directory first (mkdir -p)");
     }
     refuse("mount point " + mountpoint + " cannot be reached: " + std::strerror(why));
@@ -89,10 +96,7 @@ void check_mountpoint(const std::string& mountpoint, const std::vector<std::stri
       refuse("branch " + branch + " lies inside the mount point " + mountpoint +
              ": it would be hidden by its own pool, choose another mount point");
     }
-    if (leads_through(mountpoint, root)) {
-      refuse("mount point " + mountpoint + " lies inside the branch " + branch +
-             ": the pool would contain itself, choose a mount point outside of every branch");
-    }
+    if (leads_through(mountpoint, root)) refuse_inside(mountpoint, branch);
   }
 }
 

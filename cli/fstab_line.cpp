@@ -1,7 +1,9 @@
 #include "cli/fstab_line.hpp"
 
 #include <algorithm>
+#include <array>
 
+#include "cli/option_table.hpp"
 #include "ops/planned_mounts.hpp"
 
 namespace bough::cli {
@@ -17,6 +19,16 @@ std::vector<std::string> fields_of(std::string_view line) {
     const auto end = std::min(line.find_first_of(kBlank), line.size());
     fields.push_back(ops::unescape_octal(line.substr(0, end)));
     line.remove_prefix(end);
+  }
+}
+
+/// Calls `take` (void(std::size_t number, std::string_view)) for each line, from 1 on.
+template <class Take>
+void each_line(std::string_view text, Take take) {
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    const auto end = std::min(text.find('\n'), text.size());
+    take(number, text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
   }
 }
 
@@ -51,15 +63,52 @@ bool is_pool(const FstabLine& line) {
 
 std::vector<FstabLine> pools_of_fstab(std::string_view text) {
   std::vector<FstabLine> pools;
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    const auto end = std::min(text.find('\n'), text.size());
-    auto line = parse_fstab_line(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (!line || !is_pool(*line)) continue;
+  each_line(text, [&](std::size_t number, std::string_view each) {
+    auto line = parse_fstab_line(each);
+    if (!line || !is_pool(*line)) return;
     line->number = number;
     pools.push_back(*std::move(line));
-  }
+  });
   return pools;
+}
+
+std::vector<DoubtfulLine> doubtful_lines(std::string_view text) {
+  constexpr std::array<std::string_view, 4> kTypes{"boughfs", "mergerfs", "fuse.boughfs",
+                                                   "fuse.mergerfs"};
+  std::vector<DoubtfulLine> doubtful;
+  each_line(text, [&](std::size_t number, std::string_view line) {
+    const std::vector<std::string> fields = fields_of(line);
+    if (fields.empty() || fields[0].starts_with('#')) return;
+    const std::string target = fields.size() < 2 ? std::string() : fields[1];
+    if (fields.size() < 3) {
+      doubtful.push_back({number, target,
+                          "the line has " + std::to_string(fields.size()) +
+                              (fields.size() == 1 ? " field" : " fields") +
+                              ", and is passed over: BRANCHES MOUNTPOINT boughfs OPTIONS are "
+                              "wanted"});
+      return;
+    }
+    const auto parsed = parse_fstab_line(line);
+    const std::string_view meant = nearest_key(fields[2], kTypes);
+    if (parsed && !is_pool(*parsed) && !meant.empty())
+      doubtful.push_back(
+          {number, target,
+           "there is no type '" + fields[2] + "', did you mean '" + std::string(meant) + "'?"});
+  });
+  return doubtful;
+}
+
+std::size_t line_with_target(std::string_view text, const std::string& target, std::size_t number) {
+  const auto bare = [](std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  };
+  std::size_t found = 0;
+  each_line(text, [&](std::size_t at, std::string_view line) {
+    const auto parsed = parse_fstab_line(line);
+    if (found == 0 && at < number && parsed && bare(parsed->target) == bare(target)) found = at;
+  });
+  return found;
 }
 
 CommandLine command_of(const FstabLine& line) {

@@ -30,6 +30,21 @@ struct FstabLine {
 /// The pools in the text of an fstab, in order.
 [[nodiscard]] std::vector<FstabLine> pools_of_fstab(std::string_view text);
 
+/// A line that may have been meant for a pool, and would never become one.
+struct DoubtfulLine {
+  std::size_t number = 0;
+  /// Empty: it is not known.
+  std::string target;
+  std::string wrong;
+};
+
+/// Lines with too few fields, and those whose type is nearly that of a pool.
+[[nodiscard]] std::vector<DoubtfulLine> doubtful_lines(std::string_view text);
+
+/// The number of the first line before line `number` that mounts at `target` too; 0: none does.
+[[nodiscard]] std::size_t line_with_target(std::string_view text, const std::string& target,
+                                           std::size_t number);
+
 /// What mount(8) would call the mounting command with. Throws StartError for a backslash at the end
 /// of the options.
 [[nodiscard]] CommandLine command_of(const FstabLine& line);

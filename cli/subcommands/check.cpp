@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -52,6 +53,11 @@ constexpr std::string_view kHelp =
 struct Subject {
   std::string place;
   CommandLine line;
+  /// The text that it is a line of, and which; 0: of none.
+  std::string fstab;
+  std::size_t number = 0;
+  /// What is wrong with a line that is no pool's at all; empty: it is one's.
+  std::string doubtful;
   /// The line of fstab is what a mounted pool came from.
   bool from_fstab = false;
   /// A file of options alone may name neither branches nor a mount point.
@@ -106,10 +112,30 @@ std::vector<Subject> subjects_in_fstab(std::vector<std::string> words) {
     words.pop_back();
   }
   const std::string file = words.empty() ? kFstab : words[0];
+  const std::string text = text_of(file);
   std::vector<Subject> subjects;
-  for (const FstabLine& line : pools_of_fstab(text_of(file)))
-    if (mountpoint.empty() || mounts_at(line, mountpoint))
-      subjects.push_back(subject_of(line, file));
+  for (const FstabLine& line : pools_of_fstab(text)) {
+    if (!mountpoint.empty() && !mounts_at(line, mountpoint)) continue;
+    subjects.push_back(subject_of(line, file));
+    subjects.back().fstab = text;
+    subjects.back().number = line.number;
+  }
+  const bool any = !subjects.empty();
+  for (const DoubtfulLine& line : doubtful_lines(text)) {
+    if (!any && mountpoint.empty())
+      throw StartError(ExitStatus::kUsage, file + " has no line of a pool; line " +
+                                               std::to_string(line.number) + ": " + line.wrong);
+    if (!mountpoint.empty() && without_slashes(line.target) != without_slashes(mountpoint))
+      continue;
+    Subject subject;
+    subject.place = file + ":" + std::to_string(line.number);
+    subject.number = line.number;
+    subject.line.operands = {line.target};
+    subject.doubtful = line.wrong;
+    subjects.push_back(std::move(subject));
+  }
+  std::sort(subjects.begin(), subjects.end(),
+            [](const Subject& left, const Subject& right) { return left.number < right.number; });
   if (subjects.empty())
     throw StartError(ExitStatus::kUsage,
                      file + " has no line of a pool" +
@@ -236,6 +262,27 @@ void append(Findings& to, Findings more) {
   std::move(more.begin(), more.end(), std::back_inserter(to));
 }
 
+constexpr std::string_view kWaitsFor = "x-systemd.requires-mounts-for=";
+
+/// The mount points of fstab that branches lie on, and that no option makes the pool wait for.
+std::set<std::string> disks_not_waited_for(const Subject& subject, const CheckedPool& pool) {
+  std::set<std::string> disks;
+  for (const CheckedBranch& branch : pool.branches) {
+    std::string disk;
+    for (const ops::PlannedMount& mount : ops::mount_points_of_fstab(subject.fstab))
+      if (mount.path != "/" && mount.path != pool.mountpoint && mount.path.size() > disk.size() &&
+          ops::is_or_lies_in(branch.path, mount.path))
+        disk = mount.path;
+    const bool waits = std::any_of(subject.line.options.begin(), subject.line.options.end(),
+                                   [&](const OptionWord& word) {
+                                     return (word.key + "=").starts_with(kWaitsFor) && word.value &&
+                                            ops::is_or_lies_in(without_slashes(*word.value), disk);
+                                   });
+    if (!disk.empty() && !waits) disks.insert(disk);
+  }
+  return disks;
+}
+
 /// Whether the options say everything that a mount needs to be told; if not, that is noted or
 /// refused.
 bool take_options(Configuration& config, const Subject& subject, CheckedPool& pool) {
@@ -256,10 +303,43 @@ bool take_options(Configuration& config, const Subject& subject, CheckedPool& po
   return whole;
 }
 
+/// What an ordinary user's pool cannot do with its branches: its server has his rights.
+void check_rights(CheckedPool& pool) {
+  for (const CheckedBranch& branch : pool.branches) {
+    if (!branch.absent.empty()) continue;
+    if (::access(branch.path.c_str(), R_OK | X_OK) != 0)
+      warn(pool.findings, "branch",
+           branch.path + " may not be read by you: the pool cannot list what it has");
+    else if (branch.mode != "RO" && !branch.read_only && ::access(branch.path.c_str(), W_OK) != 0)
+      note(pool.findings, "branch", branch.path + " may not be written by you");
+  }
+}
+
+/// The pool of a line of fstab beside the other lines.
+void check_neighbours(const Subject& subject, CheckedPool& pool) {
+  if (subject.number == 0) return;
+  if (const std::size_t other = line_with_target(subject.fstab, pool.mountpoint, subject.number);
+      other != 0)
+    warn(pool.findings, kMountpoint,
+         "line " + std::to_string(other) + " mounts at " + pool.mountpoint +
+             " too: which of both is seen is left to chance");
+  std::string wanted;
+  for (const std::string& disk : disks_not_waited_for(subject, pool))
+    wanted += (wanted.empty() ? "" : ",") + std::string(kWaitsFor) + disk;
+  if (!wanted.empty())
+    note(pool.findings, "option",
+         "systemd may mount the pool before its disks; this makes it wait for them: " + wanted);
+}
+
 CheckedPool check(Subject subject, const KernelFacts& kernel) {
   CheckedPool pool;
   pool.place = subject.place;
   pool.kernel = kernel.release;
+  if (!subject.doubtful.empty()) {
+    pool.mountpoint = subject.line.operands[0];
+    refuse(pool.findings, "line", subject.doubtful);
+    return pool;
+  }
   pool.findings = check_options(subject.line);
   Configuration config;
   const bool whole = take_options(config, subject, pool);
@@ -273,6 +353,8 @@ CheckedPool check(Subject subject, const KernelFacts& kernel) {
     const std::string place = place_of(config.mount.mountpoint);
     pool.branches = examine_branches(config, place, pool.findings);
     append(pool.findings, check_branches(pool.branches, ground_of("/"), config.ops.branch_absent));
+    if (!as_root) check_rights(pool);
+    check_neighbours(subject, pool);
     if (is_pool_at(place))
       check_taken_place(place, config, subject, pool);
     else

@@ -41,6 +41,10 @@ TEST_CASE("branches that share something") {
   const auto a = branch("/mnt/a", 10, 2, {"sdb"});
   CHECK(told({a, branch("/mnt/again", 10, 2, {"sdb"})}) ==
         "1/mnt/again is the same directory as /mnt/a: it is used once\n");
+  auto link = a;
+  link.written = "/mnt/link";
+  CHECK(told({a, link}) == "1/mnt/link is the same directory as /mnt/a: it is used once\n");
+  CHECK(told({a, a}) == "1/mnt/a is named twice: it is used once\n");
   CHECK(told({a, branch("/mnt/a/in", 10, 7, {"sdb"})}) ==
         "1/mnt/a/in lies inside /mnt/a: each of its files has two paths in the pool\n");
   CHECK(told({branch("/mnt/a/in", 11, 2), a}) ==

@@ -56,6 +56,11 @@ bool holds(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE_FIXTURE(Tree, "a mount point that is to be made in a branch is better not made") {
+  CHECK(holds(refusal("a/new/pool", {at("b"), at("a")}), "lies inside the branch " + at("a")));
+  CHECK(holds(refusal("ab/new", {at("a")}), "does not exist"));
+}
+
 TEST_CASE_FIXTURE(Tree, "a mount point beside its branches is good") {
   CHECK(refusal("pool", {at("a"), at("b")}) == "");
   // A name that only begins like another is another.

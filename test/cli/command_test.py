@@ -806,6 +806,37 @@ class Mounted(Case):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("a dead pool", done.stdout)
 
+    def test_check_looks_at_the_whole_fstab(self):
+        self.on_disks_of_their_own()
+        fstab = self.top / "fstab"
+        (self.top / "link").symlink_to("a")
+        fstab.write_text(f"UUID=1 {self.a} ext4 defaults 0 0\nUUID=2 {self.b} ext4 defaults 0 0\n"
+                         f"{self.a}:{self.b} {self.pool} boughfs minfreespace=1,x-systemd.requires-mounts-for={self.a}\n"
+                         f"{self.a}:{self.b} /elsewhere\n"
+                         f"{self.a}:{self.b} /far fuse.mergerfz defaults\n"
+                         f"{self.a}:{self.top}/link {self.pool}/ boughfs minfreespace=1,x-systemd.requires-mounts-for="
+                         f"{self.a}/x\n", encoding="ascii")
+        one, two, three, four = self.check("--fstab", fstab, good=1)
+        self.assertEqual([each["place"].split(":")[1] for each in (one, two, three, four)], ["3", "4", "5", "6"])
+        self.assertEqual(self.texts(one, "note").count(f": x-systemd.requires-mounts-for={self.b}"), 1)
+        self.assertEqual((two["type"], two["mount_point"]), (None, "/elsewhere"))
+        self.assertIn("the line has 2 fields", self.texts(two, "refused"))
+        self.assertIn("no type 'fuse.mergerfz', did you mean 'fuse.mergerfs'?", self.texts(three, "refused"))
+        self.assertIn(f"line 3 mounts at {self.pool}", self.texts(four, "warning"))
+        self.assertIn(f"{self.top}/link is the same directory as {self.a}", self.texts(four, "warning"))
+        self.assertNotIn("requires-mounts-for", self.texts(four, "note"))
+        self.assertEqual(len(self.check("--fstab", fstab, "/far", good=1)), 1)
+        (self.a / "closed").mkdir(0o700)
+        os.chmod(self.a, 0o711)
+
+        def nobody():
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+        done = self.run_boughfs("check", "-o", "minfreespace=1", self.a, self.pool, preexec_fn=nobody)
+        self.assertIn(f"warning: branch: {self.a} may not be read by you", done.stdout, done.stderr)
+
     def test_check_warns(self):
         self.on_disks_of_their_own()
         subprocess.run(["mount", "-o", "remount,ro", self.b], check=True)
@@ -830,10 +861,10 @@ class Mounted(Case):
         config = self.top / "config"
         config.write_text("cache.files=off\nthreads=many\n", encoding="utf-8")
         pool, = self.check("--config", config, "-o", "fo=1,minfreespace=lots",
-                           f"{self.a}:{self.top}/gone:{self.b}=RX", self.a / "no", good=1)
+                           f"{self.a}:{self.top}/gone:{self.b}=RX", self.top / "no", good=1)
         refused = self.texts(pool, "refused")
         for part in (f"{config}:2: threads=many", "no option 'fo'", "minfreespace wants a size",
-                     f"{self.top}/gone does not exist", 'the mode "RX"', f"{self.a}/no does not exist"):
+                     f"{self.top}/gone does not exist", 'the mode "RX"', f"{self.top}/no does not exist"):
             self.assertIn(part, refused)
         self.assertIs(pool["would_be_mounted"], False)
         pool, = self.check("--config", config, good=1)
