@@ -21,7 +21,6 @@
 #include "ops/branch_presence.hpp"
 #include "ops/branch_set.hpp"
 #include "ops/minimum_free.hpp"
-#include "ops/planned_mounts.hpp"
 
 namespace bough::cli {
 namespace {
@@ -124,20 +123,17 @@ std::optional<Ground> ground_of(const std::string& path) {
 std::vector<CheckedBranch> examine_branches(const Configuration& config, const std::string& place,
                                             Findings& findings) {
   const std::unique_ptr<ops::Backing> backing = ops::make_posix_backing();
-  const ops::BranchWitness witness(*backing, state_file(place));
+  const ops::BranchWitness witness(*backing, state_file(place), place);
   ops::Absences absences(config.ops);
   absences.examine_by(
       [&](const std::string& path, int root) { return witness.why_not(path, root); },
       [&](int root) { return witness.vouched(root); });
-  const auto missing = ops::missing_mounts();
   ops::KnownPlaces known;
-  known.expected = [&](const std::string& pattern) {
-    return ops::meant_on_missing(pattern, missing);
-  };
+  known.expected = witness.expectation();
   std::vector<CheckedBranch> branches;
   auto ways = detours(config.ops.branches);
   for (const ops::BranchSpec& spec : read_list(config.ops.branches, known, findings)) {
-    const auto branch = ops::open_or_expect(*backing, 0, spec, absences, missing);
+    const auto branch = ops::open_or_expect(*backing, 0, spec, absences);
     if (!branch) {
       refuse(findings, kAbout,
              "branch " + spec.path + " cannot be opened: " + std::strerror(branch.error().value()));

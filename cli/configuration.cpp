@@ -10,8 +10,8 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/mergerfs_defaults.hpp"
+#include "ops/branch_change.hpp"
 #include "ops/branch_set.hpp"
-#include "ops/planned_mounts.hpp"
 
 namespace bough::cli {
 namespace {
@@ -22,6 +22,18 @@ std::vector<proto::Setting> compose(Configuration& config) {
     all.insert(all.end(), rows.begin(), rows.end());
   }
   all.push_back(config.config_file.row());
+  for (proto::Setting& row : all)
+    if (row.name == "branches")
+      row.set = [&config](std::string_view value) {
+        Configuration::Expected expected;
+        return ops::change_branch_text(config.ops.branches, value,
+                                       {{}, {}, [&](const std::string& pattern) {
+                                          if (!expected && config.missing)
+                                            expected = config.missing();
+                                          return expected ? expected(pattern)
+                                                          : std::vector<std::string>();
+                                        }});
+      };
   return all;
 }
 
@@ -33,6 +45,14 @@ bool names_mountpoint(const OptionWord& word) {
 void add_branches(Configuration& config, const std::string& list) {
   if (!config.ops.branches.empty()) config.ops.branches += ':';
   config.ops.branches += list;
+}
+
+/// Where the pool is to be mounted, before all options are read.
+std::string coming_mountpoint(const CommandLine& line) {
+  std::string mountpoint = line.operands.empty() ? std::string() : line.operands.back();
+  for (const OptionWord& word : line.options)
+    if (names_mountpoint(word)) mountpoint = word.value.value_or("");
+  return mountpoint;
 }
 
 /// An option counts from where it stands: branches= replaces the operands before it, and those
@@ -78,6 +98,7 @@ void configure(Configuration& config, const CommandLine& line) {
   config.words.flags = line.as_mount_helper ? 0UL : MS_NOSUID | MS_NODEV;
   if (line.as_mergerfs) take_mergerfs_defaults(config.table);
   config.config_file.treat_unknown(unknown_words(line));
+  config.coming_mountpoint = coming_mountpoint(line);
   take_in_order(config, line);
   if (line.foreground) config.mount.foreground = true;
   if (config.mount.mountpoint.empty() || config.ops.branches.empty()) {
@@ -103,8 +124,8 @@ void configure(Configuration& config, const CommandLine& line) {
 std::vector<std::string> branch_directories(const Configuration& config) {
   std::string mistake;
   std::vector<std::string> directories;
-  for (const ops::BranchSpec& branch :
-       ops::parse_branches(config.ops.branches, mistake, {{}, {}, ops::expect_missing_mounts()})) {
+  for (const ops::BranchSpec& branch : ops::parse_branches(
+           config.ops.branches, mistake, {{}, {}, config.missing ? config.missing() : nullptr})) {
     directories.push_back(branch.path);
   }
   if (!mistake.empty()) throw StartError(ExitStatus::kUsage, mistake);

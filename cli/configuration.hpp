@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,14 @@ class Configuration {
   MountWords words;
   session::Settings session;
   ops::Settings ops;
+  /// What `mount.mountpoint` will be as far as the command line says: options before it may need
+  /// it.
+  std::string coming_mountpoint;
+  /// As ops::KnownPlaces::expected.
+  using Expected = std::function<std::vector<std::string>(const std::string& pattern)>;
+  /// Looks what is missing now, for the lists of branches that are read; see
+  /// expect_missing_branches(). Empty: nothing is expected.
+  std::function<Expected()> missing;
   /// Wishes that are not met, one line each.
   std::vector<std::string> warnings;
   ConfigFile config_file{table, words, warnings};

@@ -19,6 +19,7 @@
 #include "cli/daemon.hpp"
 #include "cli/help.hpp"
 #include "cli/mergerfs_defaults.hpp"
+#include "cli/missing_branches.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/pulse.hpp"
 #include "cli/serve.hpp"
@@ -74,6 +75,7 @@ ExitStatus mount_command(int argc, char* const argv[]) {
     return ExitStatus::kOk;
   }
   Configuration config;
+  expect_missing_branches(config);
   configure(config, line);
   if (unknown_words(line) != OptionTable::Unknown::kRefuse && stands_already(config))
     return ExitStatus::kOk;

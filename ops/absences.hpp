@@ -18,7 +18,8 @@ class Branch;
 class Absences {
  public:
   /// Why what is at a branch's path (`root`: its descriptor, O_PATH) is not the branch but only the
-  /// place for it, for people; empty: it is the branch.
+  /// place for it, for people; empty: it is the branch. Of one that is not there (`root` is
+  /// negative): why it is expected; empty: it is not.
   using WhyNot = std::function<std::string(const std::string& path, int root)>;
   /// A branch went (`there` is false) or came back. Called without a lock, one call at a time.
   using Changed = std::function<void(const Branch& branch, bool there)>;

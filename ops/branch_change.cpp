@@ -39,6 +39,15 @@ void join(std::string& list, std::string_view more) {
   list += more;
 }
 
+std::string for_shell(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,@%=";
+  if (word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 }  // namespace
 
 std::optional<BranchChange> parse_branch_change(std::string_view value) {
@@ -73,7 +82,23 @@ std::string branch_text(const std::string& path, BranchMode mode,
   return text;
 }
 
-std::string change_branch_text(std::string& list, std::string_view value) {
+std::string removal_command(const std::string& mountpoint, const std::string& path) {
+  std::string pattern;
+  for (const char c : path) {
+    // No pattern can name a colon.
+    if (c == ':') {
+      pattern += '?';
+      continue;
+    }
+    if (std::string_view("*?[\\").find(c) != std::string_view::npos) pattern += '\\';
+    pattern += c;
+  }
+  return "boughfs ctl " + (mountpoint.empty() ? std::string("POOL") : for_shell(mountpoint)) +
+         " set branches " + for_shell("-" + pattern);
+}
+
+std::string change_branch_text(std::string& list, std::string_view value,
+                               const KnownPlaces& known) {
   const auto change = parse_branch_change(value);
   if (!change) return std::string(kBranchInstructions);
   if (change->kind == Kind::kReplace) {
@@ -93,7 +118,7 @@ std::string change_branch_text(std::string& list, std::string_view value) {
   // Whoever has none yet is told so in the end.
   if (list.empty()) return {};
   std::string mistake;
-  std::vector<BranchSpec> specs = parse_branches(list, mistake);
+  std::vector<BranchSpec> specs = parse_branches(list, mistake, known);
   if (specs.empty()) return "cannot be shortened: " + mistake;
   if (change->kind == Kind::kRemoveFirst)
     specs.erase(specs.begin());

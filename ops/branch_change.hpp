@@ -35,10 +35,14 @@ inline constexpr std::string_view kBranchInstructions =
 [[nodiscard]] std::string branch_text(const std::string& path, BranchMode mode,
                                       const std::optional<std::uint64_t>& min_free);
 
+/// The command that takes the branch at `path` out of the pool at `mountpoint`, for a shell.
+[[nodiscard]] std::string removal_command(const std::string& mountpoint, const std::string& path);
+
 /// For a pool that is not mounted yet, whose branches are still the text that the user wrote: makes
 /// the change in `list`. Globs are expanded only to find out which branches are taken away. Empty
 /// if good, else what is wrong, as the end of a sentence that begins with the option's name;
 /// nothing is changed then.
-[[nodiscard]] std::string change_branch_text(std::string& list, std::string_view value);
+[[nodiscard]] std::string change_branch_text(std::string& list, std::string_view value,
+                                             const KnownPlaces& known = {});
 
 }  // namespace bough::ops

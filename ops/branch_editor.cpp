@@ -1,7 +1,5 @@
 #include "ops/branch_editor.hpp"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -48,8 +46,12 @@ bool lies_inside(std::string_view path, std::string_view outer) {
   return path.size() > outer.size() + 1 && path.starts_with(outer) && path[outer.size()] == '/';
 }
 
-BranchEditor::BranchEditor(Pool& pool, PlaceFacts places, Came came)
-    : pool_(pool), places_(std::move(places)), came_(std::move(came)) {}
+BranchEditor::BranchEditor(Pool& pool, PlaceFacts places, BranchWitness& witness)
+    : pool_(pool), places_(std::move(places)), witness_(witness) {}
+
+void BranchEditor::tell(const std::string& line) const {
+  if (!line.empty()) pool_.complain(line);
+}
 
 std::string BranchEditor::set(std::string_view value) {
   const auto change = parse_branch_change(value);
@@ -63,7 +65,10 @@ std::string BranchEditor::set(std::string_view value) {
   if (!why.empty()) return why;
   publish(*now, next);
   for (const Member& member : next)
-    if (!holds(*now, member.branch)) came_(*member.branch);
+    if (!holds(*now, member.branch)) tell(witness_.uses(*member.branch));
+  const auto set = pool_.branches.snapshot();
+  for (const auto& branch : *now)
+    if (!holds(*set, branch)) tell(witness_.forgets(*branch));
   return {};
 }
 
@@ -109,12 +114,13 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
   for (const auto& branch : now) known.branches.push_back(branch->path());
   // The mount point of a missing disk may be missing too: its branch stays where a pattern means
   // it.
-  known.expected = [&now](const std::string& pattern) {
-    std::vector<std::string> meant;
+  std::set<std::string> by_pattern;
+  known.expected = [&, expected = witness_.expectation(known.pool)](const std::string& pattern) {
+    std::vector<std::string> meant = expected(pattern);
     for (const auto& branch : now)
-      if (branch->absent() &&
-          ::fnmatch(pattern.c_str(), branch->path().c_str(), FNM_PATHNAME | FNM_PERIOD) == 0)
-        meant.push_back(branch->path());
+      if (branch->absent() && is_meant(pattern, branch->path())) meant.push_back(branch->path());
+    for (const std::string& path : meant)
+      if (path != pattern) by_pattern.insert(path);
     return meant;
   };
   std::string mistake;
@@ -124,7 +130,7 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
   for (const BranchSpec& spec : specs) {
     const auto at = std::find(known.branches.begin(), known.branches.end(), spec.path);
     if (at == known.branches.end()) {
-      members.push_back(opened(spec, why));
+      members.push_back(opened(spec, by_pattern.contains(spec.path), why));
       if (!why.empty()) return {};
       continue;
     }
@@ -134,7 +140,7 @@ BranchEditor::Members BranchEditor::named(const BranchSet& now, const BranchChan
   return members;
 }
 
-Member BranchEditor::opened(const BranchSpec& spec, std::string& why) {
+Member BranchEditor::opened(const BranchSpec& spec, bool meant, std::string& why) {
   const std::string& path = spec.path;
   if (const std::string objection = places_.objection(path); !objection.empty()) {
     why = "was not changed: " + objection;
@@ -145,17 +151,16 @@ Member BranchEditor::opened(const BranchSpec& spec, std::string& why) {
     return {};
   }
   Member member{nullptr, spec.mode, spec.min_free};
-  auto branch =
-      open_with_relief(pool_, [&] { return Branch::open(pool_.backing, next_id_, spec); });
+  auto branch = open_with_relief(
+      pool_, [&] { return open_or_expect(pool_.backing, next_id_, spec, pool_.absences); });
   if (!branch) {
     why = "was not changed: branch " + path +
           " cannot be opened: " + std::strerror(branch.error().value());
     return {};
   }
-  const auto root = (*branch)->root();
-  const std::string absent = root ? pool_.absences.why_not(path, root->fd()) : std::string();
-  if (!absent.empty()) {
-    why = "was not changed: branch " + path + " is absent: " + absent;
+  const bool may_be_absent = meant && pool_.settings.branch_absent != BranchAbsent::kRefuse;
+  if ((*branch)->absent() && !may_be_absent) {
+    why = "was not changed: branch " + path + " is absent: " + (*branch)->why_absent();
     return {};
   }
   ++next_id_;
@@ -177,7 +182,7 @@ std::string BranchEditor::clash(const BranchSet& now, const Members& next) const
       if (k == i) continue;
       const Branch& other = *next[k].branch;
       if (&other == &branch) return "was not changed: " + branch.path() + " is in the pool already";
-      if (is_new && identity(other) == identity(branch))
+      if (is_new && !branch.absent() && identity(other) == identity(branch))
         return "was not changed: " + branch.path() + " is the same directory as branch " +
                other.path();
       if (is_new && one_inside_other(branch.path(), other.path()))

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ops/branch_change.hpp"
+#include "ops/branch_presence.hpp"
 #include "ops/place_facts.hpp"
 #include "ops/pool.hpp"
 
@@ -25,10 +25,8 @@ namespace bough::ops {
 /// there, and a moment for the kernel's queue of notifications.
 class BranchEditor {
  public:
-  /// A branch has come into the pool.
-  using Came = std::function<void(Branch& branch)>;
-
-  BranchEditor(Pool& pool, PlaceFacts places, Came came);
+  /// Both outlive this. `witness` is told which branches come, and which leave for good.
+  BranchEditor(Pool& pool, PlaceFacts places, BranchWitness& witness);
 
   /// Takes a value of the key `branches`. Empty if good, else what is wrong, as the end of a
   /// sentence that begins with the key; nothing is changed then.
@@ -41,16 +39,19 @@ class BranchEditor {
   [[nodiscard]] Members plan(const BranchSet& now, const BranchChange& change, std::string& why);
   /// The branches that the list of `change` names: those that are there and stay, and new ones.
   [[nodiscard]] Members named(const BranchSet& now, const BranchChange& change, std::string& why);
-  [[nodiscard]] Member opened(const BranchSpec& spec, std::string& why);
+  /// `meant`: by a pattern, so that it may be one whose disk is missing.
+  [[nodiscard]] Member opened(const BranchSpec& spec, bool meant, std::string& why);
   /// Empty: the branches that are new among `next` may stand beside the others.
   [[nodiscard]] std::string clash(const BranchSet& now, const Members& next) const;
   void publish(const BranchSet& now, const Members& next);
+  /// `line` is one for the log, or empty.
+  void tell(const std::string& line) const;
   /// What holds descriptors of branches that have gone, except open files.
   void let_go_of(const std::vector<std::shared_ptr<Branch>>& gone, const BranchSet& now);
 
   Pool& pool_;
   PlaceFacts places_;
-  Came came_;
+  BranchWitness& witness_;
   /// Above that of every branch that was ever in a set.
   BranchId next_id_ = 0;
 };

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "ops/branch_change.hpp"
 #include "ops/disk_gone.hpp"
 
 namespace bough::ops {
@@ -45,8 +46,21 @@ std::string why_no_branch(const std::string& path, BranchMark mark,
   return "nothing is mounted on " + on->path + ", which is a mount point by " + on->file;
 }
 
-BranchWitness::BranchWitness(Backing& backing, std::string state_file, MountSources sources)
-    : backing_(backing), sources_(std::move(sources)), memory_(std::move(state_file)) {}
+BranchWitness::BranchWitness(Backing& backing, std::string state_file, std::string mountpoint,
+                             MountSources sources)
+    : backing_(backing),
+      mountpoint_(std::move(mountpoint)),
+      sources_(std::move(sources)),
+      memory_(std::move(state_file)) {}
+
+std::function<std::vector<std::string>(const std::string&)> BranchWitness::expectation(
+    const std::vector<std::string>& closed) const {
+  return [this, missing = missing_mounts(sources_, closed)](const std::string& pattern) {
+    std::vector<std::string> meant = meant_on_missing(pattern, missing);
+    for (std::string& path : memory_.meant_by(pattern)) meant.push_back(std::move(path));
+    return meant;
+  };
+}
 
 std::string BranchWitness::unread() const {
   if (memory_.unread() == 0) return {};
@@ -56,6 +70,13 @@ std::string BranchWitness::unread() const {
 }
 
 std::string BranchWitness::why_not(const std::string& path, int root) const {
+  if (root < 0) {
+    std::string why = why_no_branch(path, BranchMark::kNone, missing_mounts(sources_));
+    if (!why.empty() || !memory_.holds(path)) return why;
+    return "it is not there, and the pool used it when it was mounted last; if it is gone for "
+           "good: " +
+           removal_command(mountpoint_, path);
+  }
   const BranchMark mark = mark_of(backing_, root);
   std::string why = why_no_branch(path, mark, missing_mounts(sources_));
   if (!why.empty() || mark == BranchMark::kBranch) return why;
@@ -79,21 +100,29 @@ std::string BranchWitness::uses(Branch& branch) {
   struct ::stat top = {};
   if (!stat || !fs || ::stat("/", &top) != 0) return {};
   memory_.uses(branch.path(), root_mark(*stat, *fs), stat->id.device == top.st_dev);
+  return saved();
+}
+
+std::string BranchWitness::forgets(const Branch& branch) {
+  memory_.forget(branch.path());
+  return saved();
+}
+
+std::string BranchWitness::saved() {
   if (memory_.save()) return {};
   return "what the branches are cannot be kept in " + memory_.file() + " (" + std::strerror(errno) +
          "): a missing disk is told by fstab and marks alone";
 }
 
 Result<std::shared_ptr<Branch>> open_or_expect(Backing& backing, BranchId id, BranchSpec spec,
-                                               const Absences& absences,
-                                               const std::vector<PlannedMount>& missing) {
+                                               const Absences& absences) {
   std::string why;
   if (const auto root = backing.open_root(spec.path))
     why = absences.why_not(spec.path, root->get());
   else if (means_disk_gone(root.error()))
     why = why_out_of_reach(root.error());
   else if (root.error() == Errno{ENOENT} || root.error() == Errno{ENOTDIR})
-    why = why_no_branch(spec.path, BranchMark::kNone, missing);
+    why = absences.why_not(spec.path, -1);
   if (why.empty()) return Branch::open(backing, id, std::move(spec));
   return Branch::expect(backing, id, std::move(spec), std::move(why));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,31 +30,41 @@ enum class BranchMark : std::uint8_t {
 [[nodiscard]] std::string why_no_branch(const std::string& path, BranchMark mark,
                                         const std::vector<PlannedMount>& missing);
 
-/// Opens a branch; one whose disk is missing (or that `absences` take for the mere place of one)
-/// becomes one that is expected. Errors as from Branch::open(): of a directory that is not there,
-/// and of which `missing` know nothing, ENOENT.
-[[nodiscard]] Result<std::shared_ptr<Branch>> open_or_expect(
-    Backing& backing, BranchId id, BranchSpec spec, const Absences& absences,
-    const std::vector<PlannedMount>& missing);
+/// Opens a branch; one that is not there by `absences` becomes one that is expected. Errors as from
+/// Branch::open(): of a directory that is not there, and of which `absences` know nothing, ENOENT.
+[[nodiscard]] Result<std::shared_ptr<Branch>> open_or_expect(Backing& backing, BranchId id,
+                                                             BranchSpec spec,
+                                                             const Absences& absences);
 
 /// What is known of a pool's branches beside what lies at their paths. Any thread.
 class BranchWitness {
  public:
-  /// `state_file` as in ControlOptions. `backing` outlives this.
-  BranchWitness(Backing& backing, std::string state_file, MountSources sources = {});
+  /// `state_file` and `mountpoint` as in ControlOptions. `backing` outlives this.
+  BranchWitness(Backing& backing, std::string state_file, std::string mountpoint,
+                MountSources sources = {});
 
   /// One line for the log if the state file cannot be read; empty: it can, or there is none.
   [[nodiscard]] std::string unread() const;
-  /// Why the directory `root` (O_PATH) at `path` is not the branch: why_no_branch(), or it is not
-  /// what the pool used at that path when it was mounted last. Empty: it is the branch.
+  /// As KnownPlaces::expected: what a pattern means on mounts that are missing now, and what the
+  /// pool used when it was mounted last. Nobody looks into `closed`. Refers to this.
+  [[nodiscard]] std::function<std::vector<std::string>(const std::string&)> expectation(
+      const std::vector<std::string>& closed = {}) const;
+  /// Why the directory `root` (O_PATH; negative: there is none) at `path` is not the branch:
+  /// why_no_branch(), or it is not what the pool used at that path when it was mounted last. Empty:
+  /// it is the branch; of one that is not there, nothing is known of it.
   [[nodiscard]] std::string why_not(const std::string& path, int root) const;
   /// Whether its mark says that it is the branch.
   [[nodiscard]] bool vouched(int root) const;
   /// The pool uses this branch as it is now. Empty: that is noted; else one line for the log, once.
   [[nodiscard]] std::string uses(Branch& branch);
+  /// The branch has left the pool for good. As uses().
+  [[nodiscard]] std::string forgets(const Branch& branch);
 
  private:
+  [[nodiscard]] std::string saved();
+
   Backing& backing_;
+  const std::string mountpoint_;
   const MountSources sources_;
   PoolMemory memory_;
 };

@@ -104,7 +104,8 @@ struct KnownPlaces {
   /// Where the pool itself is mounted: nobody looks in there, since it is this process that would
   /// have to answer.
   std::vector<std::string> pool{};
-  /// What a pattern means beside what is there, on disks that are missing.
+  /// What a pattern means beside what is there, on disks that are missing. The pattern is absolute,
+  /// and what is plain at its beginning is free of symbolic links.
   std::function<std::vector<std::string>(const std::string& pattern)> expected{};
 };
 

@@ -115,6 +115,79 @@ bool is_out_of_reach(const std::string& path) noexcept {
   return ::stat(path.c_str(), &found) != 0 && means_disk_gone(proto::Errno{errno});
 }
 
+/// Calls `use` with each path that glob(3) finds outside of `closed`.
+template <class Use>
+void each_match(const std::string& pattern, const std::vector<std::string>& closed, Use use) {
+  ::glob_t found{};
+  if (glob_outside(pattern, closed, found) == 0)
+    for (std::size_t i = 0; i < found.gl_pathc; ++i) use(std::string(found.gl_pathv[i]));
+  ::globfree(&found);
+}
+
+constexpr std::string_view kSpecial = "*?[\\";
+
+/// An absolute pattern cut in two, where the components with special characters begin.
+struct Pattern {
+  /// Free of symbolic links, as far as it is there.
+  std::string head;
+  std::string tail;
+
+  [[nodiscard]] std::string text() const {
+    if (tail.empty()) return head;
+    std::string escaped;
+    for (const char c : head) {
+      if (kSpecial.find(c) != std::string_view::npos) escaped += '\\';
+      escaped += c;
+    }
+    return escaped + tail;
+  }
+};
+
+Pattern cut(const std::string& written, const std::vector<std::string>& closed) {
+  std::string whole = absolute(written);
+  // The directory of who mounts may have any name.
+  const std::size_t own = whole.size() - written.size();
+  while (whole.size() > 1 && whole.back() == '/') whole.pop_back();
+  std::size_t begin = whole.size();
+  if (const auto special = whole.find_first_of(kSpecial, own); special != std::string::npos)
+    begin = whole.rfind('/', special);
+  Pattern pattern{whole.substr(0, begin), whole.substr(begin)};
+  if (const auto real = resolve_what_is_there(pattern.head, closed))
+    pattern.head = *real == "/" && !pattern.tail.empty() ? "" : *real;
+  return pattern;
+}
+
+/// A directory that a pattern means.
+struct Meant {
+  /// As the pattern has it: what the order goes by.
+  std::string match;
+  std::string path;
+};
+
+/// What lies on disks that are missing, and so is found by no look at what is there.
+std::vector<Meant> meant_on_missing(const Pattern& pattern, const KnownPlaces& known) {
+  std::vector<Meant> found;
+  const auto add = [&](const std::string& match, const std::string& path) {
+    const auto real = resolve(path, known.pool);
+    found.push_back({match, real ? *real : path});
+  };
+  for (const std::string& path : known.expected(pattern.text())) add(path, path);
+  // Links may lead to what the pattern itself does not name.
+  const auto last = pattern.tail.find_last_of(kSpecial);
+  if (last == std::string::npos) return found;
+  const std::string rest =
+      pattern.tail.substr(std::min(pattern.tail.find('/', last), pattern.tail.size()));
+  std::string front = pattern.text();
+  front.resize(front.size() - rest.size());
+  each_match(front, known.pool, [&](const std::string& match) {
+    const auto there = resolve_what_is_there(match + rest, known.pool);
+    if (!there || *there == match + rest || is_directory(there->c_str())) return;
+    for (const std::string& path : known.expected(*there))
+      if (path == *there) add(match + rest, path);
+  });
+  return found;
+}
+
 /// The directories that one pattern without braces means. False: none; errno is EDEADLK if that is
 /// because it lies in the pool itself.
 bool find_directories(const std::string& pattern, const KnownPlaces& known,
@@ -125,27 +198,30 @@ bool find_directories(const std::string& pattern, const KnownPlaces& known,
     into.push_back(*literal);
     return true;
   }
-  ::glob_t found{};
-  std::vector<std::string> paths;
-  if (glob_outside(pattern, known.pool, found) == 0) {
-    for (std::size_t i = 0; i < found.gl_pathc; ++i) {
-      const auto real = resolve(absolute(found.gl_pathv[i]), known.pool);
-      if (real && (is_directory(real->c_str()) || is_out_of_reach(*real))) paths.push_back(*real);
-      if (!real && means_disk_gone(real.error())) paths.push_back(absolute(found.gl_pathv[i]));
-    }
-  }
-  ::globfree(&found);
+  const Pattern parts = cut(pattern, known.pool);
+  std::vector<Meant> found;
+  const auto look = [&](const std::string& match) {
+    const auto real = resolve(match, known.pool);
+    if (real && (is_directory(real->c_str()) || is_out_of_reach(*real)))
+      found.push_back({match, *real});
+    if (!real && means_disk_gone(real.error())) found.push_back({match, match});
+  };
+  if (!parts.tail.empty()) each_match(parts.text(), known.pool, look);
   const bool gone = literal ? is_out_of_reach(*literal) : means_disk_gone(literal.error());
-  if (paths.empty() && gone) paths.push_back(literal ? *literal : absolute(pattern));
-  if (const auto missing = known.expected ? known.expected(pattern) : std::vector<std::string>();
-      !missing.empty()) {
-    paths.insert(paths.end(), missing.begin(), missing.end());
-    std::sort(paths.begin(), paths.end());
-    paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+  if (found.empty() && gone) {
+    const std::string path = literal ? *literal : absolute(pattern);
+    found.push_back({path, path});
   }
-  into.insert(into.end(), paths.begin(), paths.end());
+  if (known.expected)
+    for (Meant& each : meant_on_missing(parts, known))
+      if (std::none_of(found.begin(), found.end(),
+                       [&](const Meant& other) { return other.path == each.path; }))
+        found.push_back(std::move(each));
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Meant& one, const Meant& other) { return one.match < other.match; });
+  for (Meant& each : found) into.push_back(std::move(each.path));
   errno = literal ? ENOTDIR : literal.error().value();
-  return !paths.empty();
+  return !found.empty();
 }
 
 std::string why_not_there(const std::string& pattern) {

@@ -4,11 +4,13 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <set>
 #include <system_error>
 
+#include "ops/resolve.hpp"
 #include "ops/text_of.hpp"
 
 namespace bough::ops {
@@ -175,7 +177,8 @@ bool is_or_lies_in(std::string_view path, std::string_view top) {
   return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '/');
 }
 
-std::vector<PlannedMount> missing_mounts(const MountSources& sources) {
+std::vector<PlannedMount> missing_mounts(const MountSources& sources,
+                                         const std::vector<std::string>& closed) {
   std::vector<PlannedMount> missing = planned(sources);
   const std::vector<std::string> mounted = mounted_places(text_of(sources.mountinfo));
   const auto leave_out_mounted = [&] {
@@ -188,13 +191,21 @@ std::vector<PlannedMount> missing_mounts(const MountSources& sources) {
   };
   // First by the text alone: what is mounted may hang, and is not touched.
   leave_out_mounted();
+  std::vector<PlannedMount> resolved;
   for (PlannedMount& each : missing) {
-    std::error_code failed;
-    const fs::path real = fs::weakly_canonical(each.path, failed);
-    if (!failed) each.path = real;
+    const auto real = resolve_what_is_there(each.path, closed);
+    if (!real && real.error() == proto::Errno{EDEADLK}) continue;
+    if (real) each.path = *real;
+    resolved.push_back(std::move(each));
   }
+  missing = std::move(resolved);
   leave_out_mounted();
   return missing;
+}
+
+bool is_meant(const std::string& pattern, const std::string& path) {
+  return pattern == path ||
+         ::fnmatch(pattern.c_str(), path.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0;
 }
 
 std::vector<std::string> meant_on_missing(const std::string& pattern,
@@ -208,18 +219,10 @@ std::vector<std::string> meant_on_missing(const std::string& pattern,
       continue;
     if (is_pattern(rest)) continue;
     const std::string head = plain.substr(0, cut);
-    if (head == each.path || (!each.on_demand && ::fnmatch(head.c_str(), each.path.c_str(),
-                                                           FNM_PATHNAME | FNM_PERIOD) == 0))
+    if (head == each.path || (!each.on_demand && is_meant(head, each.path)))
       found.push_back(each.path + rest);
   }
   return found;
-}
-
-std::function<std::vector<std::string>(const std::string&)> expect_missing_mounts(
-    const MountSources& sources) {
-  return [missing = missing_mounts(sources)](const std::string& pattern) {
-    return meant_on_missing(pattern, missing);
-  };
 }
 
 }  // namespace bough::ops

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,9 +41,13 @@ struct PlannedMount {
 /// Whether `path` is `top` or lies below it. Both are absolute and plain.
 [[nodiscard]] bool is_or_lies_in(std::string_view path, std::string_view top);
 
-/// What is planned and not mounted now, with symbolic links resolved. A file that cannot be read
-/// says nothing.
-[[nodiscard]] std::vector<PlannedMount> missing_mounts(const MountSources& sources = {});
+/// What is planned and not mounted now, with symbolic links resolved; but what lies in `closed`
+/// (see resolve()). A file that cannot be read says nothing.
+[[nodiscard]] std::vector<PlannedMount> missing_mounts(const MountSources& sources = {},
+                                                       const std::vector<std::string>& closed = {});
+
+/// Whether `pattern` (a path, or a pattern of glob(3)) means `path`.
+[[nodiscard]] bool is_meant(const std::string& pattern, const std::string& path);
 
 /// The directories that `pattern` (a path, or a pattern of glob(3)) would mean on the file systems
 /// that are missing: "/mnt/disk*/media" means "/mnt/disk2/media" where /mnt/disk2 is. What follows
@@ -52,9 +55,5 @@ struct PlannedMount {
 /// matched: what is seldom mounted may have nothing to do with the pool.
 [[nodiscard]] std::vector<std::string> meant_on_missing(const std::string& pattern,
                                                         const std::vector<PlannedMount>& missing);
-
-/// meant_on_missing() with what is missing now.
-[[nodiscard]] std::function<std::vector<std::string>(const std::string&)> expect_missing_mounts(
-    const MountSources& sources = {});
 
 }  // namespace bough::ops

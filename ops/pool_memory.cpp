@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "ops/fd.hpp"
+#include "ops/planned_mounts.hpp"
 #include "ops/text_of.hpp"
 
 namespace bough::ops {
@@ -19,6 +20,9 @@ namespace {
 
 constexpr std::uint64_t kZfs = 0x2fc12fc1;
 constexpr std::uint64_t kBcachefs = 0xca451a4e;
+
+/// How the line of a root begins that nothing tells from others.
+constexpr std::string_view kPathAlone = "- /";
 
 /// File systems whose f_fsid lies on the disk.
 bool keeps_fsid(std::uint64_t type) noexcept {
@@ -112,6 +116,10 @@ RootMarks parse_root_marks(std::string_view text) {
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     RootMark mark;
+    if (line.starts_with(kPathAlone)) {
+      marks[unescape(line.substr(kPathAlone.size() - 1))] = mark;
+      continue;
+    }
     if (take(line, mark.type) && take(line, mark.fsid) && take(line, mark.ino) &&
         take(line, mark.birth_ns) && line.starts_with('/'))
       marks[unescape(line)] = mark;
@@ -121,10 +129,15 @@ RootMarks parse_root_marks(std::string_view text) {
 
 std::string root_marks_text(const RootMarks& marks) {
   std::string text;
-  for (const auto& [path, mark] : marks)
+  for (const auto& [path, mark] : marks) {
+    if (mark.type == 0) {
+      text += std::string(kPathAlone.substr(0, kPathAlone.size() - 1)) + escape(path) + '\n';
+      continue;
+    }
     text += std::to_string(mark.type) + ' ' + std::to_string(mark.fsid) + ' ' +
             std::to_string(mark.ino) + ' ' + std::to_string(mark.birth_ns) + ' ' + escape(path) +
             '\n';
+  }
   return text;
 }
 
@@ -137,18 +150,37 @@ PoolMemory::PoolMemory(std::string file) : file_(std::move(file)) {
 bool PoolMemory::is_another(const std::string& path, const RootMark& now) const {
   const std::lock_guard lock(mutex_);
   const auto was = marks_.find(path);
-  return was != marks_.end() && !is_same_root(was->second, now);
+  return was != marks_.end() && was->second.type != 0 && !is_same_root(was->second, now);
+}
+
+bool PoolMemory::holds(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  return marks_.contains(path);
+}
+
+std::vector<std::string> PoolMemory::meant_by(const std::string& pattern) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> meant;
+  for (const auto& [path, mark] : marks_)
+    if (is_meant(pattern, path)) meant.push_back(path);
+  return meant;
+}
+
+void PoolMemory::forget(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  changed_ = marks_.erase(path) != 0 || changed_;
 }
 
 void PoolMemory::uses(const std::string& path, const RootMark& now, bool shared_disk) {
   const std::lock_guard lock(mutex_);
-  if (shared_disk || !can_be_told_again(now)) {
+  if (shared_disk || now.type == TMPFS_MAGIC || now.type == RAMFS_MAGIC) {
     changed_ = marks_.erase(path) != 0 || changed_;
     return;
   }
+  const RootMark mark = can_be_told_again(now) ? now : RootMark{};
   const auto was = marks_.find(path);
-  if (was != marks_.end() && is_same_root(was->second, now)) return;
-  marks_[path] = now;
+  if (was != marks_.end() && is_same_root(was->second, mark)) return;
+  marks_[path] = mark;
   changed_ = true;
 }
 

@@ -5,12 +5,13 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ops/backing.hpp"
 
 namespace bough::ops {
 
-/// What tells a branch's root from others, after a restart too.
+/// What tells a branch's root from others, after a restart too. All 0: nothing does.
 struct RootMark {
   std::uint64_t type = 0;
   std::uint64_t fsid = 0;
@@ -24,8 +25,8 @@ struct RootMark {
 /// or by an id that the file system keeps.
 [[nodiscard]] bool can_be_told_again(const RootMark& mark) noexcept;
 
-/// Where f_fsid is kept on the disk, it decides: a directory that was removed and made anew there is
-/// the branch. Of XFS and others it is the device's number, which may be another one after a
+/// Where f_fsid is kept on the disk, it decides: a directory that was removed and made anew there
+/// is the branch. Of XFS and others it is the device's number, which may be another one after a
 /// restart: there the directory itself must be the same.
 [[nodiscard]] bool is_same_root(const RootMark& one, const RootMark& other) noexcept;
 
@@ -47,8 +48,15 @@ class PoolMemory {
 
   /// Whether this is not what the pool used at `path`.
   [[nodiscard]] bool is_another(const std::string& path, const RootMark& now) const;
-  /// The pool uses this from now on. What cannot be told again, or lies on the system's own disk
-  /// (`shared_disk`: a disk may still be mounted over it), is not kept.
+  /// Whether the pool used something at `path`.
+  [[nodiscard]] bool holds(const std::string& path) const;
+  /// Where the pool used something that `pattern` means, see is_meant().
+  [[nodiscard]] std::vector<std::string> meant_by(const std::string& pattern) const;
+  /// Nothing is expected at `path` any more.
+  void forget(const std::string& path);
+  /// The pool uses this from now on. Of what cannot be told again only its path is kept; of what
+  /// does not outlive a restart, or lies on the system's own disk (`shared_disk`: a disk may still
+  /// be mounted over it), nothing.
   void uses(const std::string& path, const RootMark& now, bool shared_disk);
   /// Writes the file if something changed. False, once: it cannot be written; errno says why.
   [[nodiscard]] bool save();

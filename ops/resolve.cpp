@@ -11,7 +11,10 @@ namespace bough::ops {
 
 using proto::Errno;
 
-Result<std::string> resolve(std::string_view path, const std::vector<std::string>& closed) {
+namespace {
+
+Result<std::string> walk(std::string_view path, const std::vector<std::string>& closed,
+                         bool may_miss_the_end) {
   constexpr int kMostLinks = 40;
   std::string rest(path);
   std::string reached;
@@ -27,7 +30,10 @@ Result<std::string> resolve(std::string_view path, const std::vector<std::string
     const std::string next = reached + "/" + step;
     if (std::find(closed.begin(), closed.end(), next) != closed.end()) return Errno{EDEADLK};
     struct ::stat found;
-    if (::lstat(next.c_str(), &found) != 0) return Errno{errno};
+    if (::lstat(next.c_str(), &found) != 0) {
+      if (errno != ENOENT || !may_miss_the_end) return Errno{errno};
+      return rest.empty() ? next : next + "/" + rest;
+    }
     if (!S_ISLNK(found.st_mode)) {
       if (!rest.empty() && !S_ISDIR(found.st_mode)) return Errno{ENOTDIR};
       reached = next;
@@ -42,6 +48,17 @@ Result<std::string> resolve(std::string_view path, const std::vector<std::string
     rest = rest.empty() ? text : text + "/" + rest;
   }
   return reached.empty() ? "/" : reached;
+}
+
+}  // namespace
+
+Result<std::string> resolve(std::string_view path, const std::vector<std::string>& closed) {
+  return walk(path, closed, false);
+}
+
+Result<std::string> resolve_what_is_there(std::string_view path,
+                                          const std::vector<std::string>& closed) {
+  return walk(path, closed, true);
 }
 
 }  // namespace bough::ops

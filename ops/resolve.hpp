@@ -15,4 +15,9 @@ using proto::Result;
 [[nodiscard]] Result<std::string> resolve(std::string_view path,
                                           const std::vector<std::string>& closed);
 
+/// The same where the end of the path, or what a link leads to, is missing: that stays as it is
+/// written.
+[[nodiscard]] Result<std::string> resolve_what_is_there(std::string_view path,
+                                                        const std::vector<std::string>& closed);
+
 }  // namespace bough::ops

@@ -67,19 +67,19 @@ void warn_of_nested(const std::vector<std::shared_ptr<Branch>>& branches) {
 }
 
 std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list,
-                                               Absences& absences, BranchAbsent how) {
+                                               Absences& absences, BranchAbsent how,
+                                               const BranchWitness& witness) {
   std::string error;
-  const auto missing = missing_mounts();
   KnownPlaces known;
-  known.expected = [&](const std::string& pattern) { return meant_on_missing(pattern, missing); };
+  known.expected = witness.expectation();
   auto specs = parse_branches(list, error, known);
   if (specs.empty()) throw PoolError(error.empty() ? "no branch to join: name one" : error);
   std::vector<std::shared_ptr<Branch>> branches;
   branches.reserve(specs.size());
   for (auto& spec : specs) {
     const std::string path = spec.path;
-    auto branch = open_or_expect(backing, static_cast<BranchId>(branches.size()), std::move(spec),
-                                 absences, missing);
+    auto branch =
+        open_or_expect(backing, static_cast<BranchId>(branches.size()), std::move(spec), absences);
     if (!branch)
       throw PoolError("branch " + path +
                       " cannot be opened: " + std::strerror(branch.error().value()));
@@ -88,7 +88,8 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
       throw PoolError("branch " + path + " is absent: " + (*branch)->why_absent() +
                       ": mount its disk first, or choose another branch-absent");
     const auto same = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
-      return !(*branch)->absent() && other->root_id() == (*branch)->root_id();
+      return other->path() == path ||
+             (!(*branch)->absent() && other->root_id() == (*branch)->root_id());
     });
     if (same != branches.end()) {
       // Copies of a name on both would be one file, and a move onto itself.
@@ -161,9 +162,9 @@ class UnionFs final : public proto::Filesystem {
         pool_(backing, settings,
               std::make_shared<const BranchSet>(std::vector<std::shared_ptr<Branch>>()),
               Generation{random_number() | 1}, random_, *this),
-        witness_(backing, std::move(control.state_file)),
+        witness_(backing, std::move(control.state_file), control.mountpoint),
         mounted_inside_(control.mounted_inside),
-        editor_(pool_, std::move(control.places), [this](Branch& branch) { note_use(branch); }),
+        editor_(pool_, std::move(control.places), witness_),
         control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
@@ -177,8 +178,8 @@ class UnionFs final : public proto::Filesystem {
           return why.empty() ? witness_.why_not(path, root) : why;
         },
         [this](int root) { return witness_.vouched(root); });
-    pool_.branches.replace(
-        open_branches(backing, settings.branches, pool_.absences, settings.branch_absent));
+    pool_.branches.replace(open_branches(backing, settings.branches, pool_.absences,
+                                         settings.branch_absent, witness_));
     control.hand_over({[this](std::string_view key, std::string_view value, std::string& why) {
                          return control_.change(key, value, why);
                        },

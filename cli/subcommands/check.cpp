@@ -24,6 +24,7 @@
 #include "cli/control_rows.hpp"
 #include "cli/fstab_line.hpp"
 #include "cli/kernel_check.hpp"
+#include "cli/missing_branches.hpp"
 #include "cli/mountinfo.hpp"
 #include "cli/option_check.hpp"
 #include "ops/planned_mounts.hpp"
@@ -342,6 +343,7 @@ CheckedPool check(Subject subject, const KernelFacts& kernel) {
   }
   pool.findings = check_options(subject.line);
   Configuration config;
+  expect_missing_branches(config);
   const bool whole = take_options(config, subject, pool);
   const bool as_root = subject.from_fstab || ::geteuid() == 0;
   config.mount.allow_other = config.mount.allow_other || as_root;

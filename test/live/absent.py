@@ -247,6 +247,84 @@ class Absent(sandbox.LiveCase):
         self.write("shows")
         self.assertEqual(self.served.unmount(), 0)
 
+    def begin_again(self, *options):
+        os.rmdir(self.top)
+        self.start(*options)
+
+    def test_pattern(self):
+        """What a pattern meant at the last mount is absent, not left out, until it is taken out of the pool."""
+        self.start()
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+        self.take(1)
+        lost = self.disks[1] + "/branch"
+        self.assertIn(f"{lost} is absent: it is not there",
+                      self.command([self.boughfs, "check", self.path("disk*/branch"), self.top], good=(6,)))
+        self.assertIn(f"branch {lost} is absent: it is not there",
+                      self.command([self.boughfs, "-o", "branch-absent=refuse", self.path("disk*/branch"), self.top],
+                                   good=(1,)))
+        # with one taken away before the mount
+        self.assertIn(f"branch {lost} is absent", self.command(
+            [self.boughfs, self.path("disk*/branch"), "-o", "branch-absent=refuse,branches=-*disk0*", self.top],
+            good=(1,)))
+        Path(self.path("options")).write_text(f"branches={self.path('disk*/branch')}\nbranch-absent=refuse\n")
+        self.assertIn(f"branch {lost} is absent", self.command(
+            [self.boughfs, "-o", f"mountpoint={self.top},config={self.path('options')}"], good=(1,)))
+        self.begin_again()
+        self.assertIn(f"{lost}: it is not there", self.key("absent-branches"))
+        remedy = f"boughfs ctl {self.top} set branches -{lost}"
+        self.assertEqual(len([line for line in self.log_lines("is absent") if remedy in line]), 1, self.served.said())
+        self.assertEqual(self.refusal(os.listdir, os.path.join(self.top, "shows")), "EIO")
+        self.bring(1)
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+        # relative, of a list
+        self.take(1)
+        os.rmdir(self.top)
+        os.mkdir(self.top)
+        self.command([self.boughfs, "disk0/branch:disk1/branch", "pool"], cwd=self.folder)
+        self.assertIn(f"{lost}: it is not there", self.key("absent-branches"))
+        # on the live pool
+        ctl = [self.boughfs, "ctl", self.top, "set", "branches"]
+        self.command([*ctl, self.disks[0] + "/branch"])
+        self.assertEqual(self.key("absent-branches"), "")
+        self.command(["umount", self.top])
+        # it was forgotten
+        self.begin_again()
+        self.assertEqual(self.key("absent-branches"), "")
+        self.assertEqual(len(os.listdir(os.path.join(self.top, "shows"))), 10)
+        self.bring(1)
+        self.command([*ctl, "+" + lost])
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+        self.take(1)
+        self.begin_again()
+        self.assertIn(f"{lost}: it is not there", self.key("absent-branches"))
+        self.command(["/bin/sh", "-c", remedy.replace("boughfs", self.boughfs, 1)])
+        self.assertEqual(self.key("absent-branches"), "")
+        self.assertEqual(len(os.listdir(os.path.join(self.top, "shows"))), 10)
+        self.assertEqual(self.served.unmount(), 0)
+        self.begin_again()
+        self.assertEqual(self.key("absent-branches"), "")
+        self.assertEqual(self.served.unmount(), 0)
+
+    def test_live_pattern(self):
+        """A pattern that is set on the mounted pool means planned mounts too; what is named must be there."""
+        self.fstab(*self.disks)
+        self.take(1)
+        self.top = self.path("pool")
+        self.served = self.pool([self.disks[0] + "/branch"], modes.Root(), ["minfreespace=1M"])
+        ctl = [self.boughfs, "ctl", self.top, "set", "branches"]
+        self.command([*ctl, "+" + self.disks[1] + "/branch"], good=(1,))
+        self.assertEqual(len(self.log_lines("was not changed: branch " + self.disks[1])), 1, self.served.said())
+        self.command([*ctl, self.path("disk*/branch")])
+        self.assertIn("nothing is mounted on", self.key("absent-branches"))
+        self.eventually(lambda: len(self.log_lines("what it may hold")) == 1, 5, self.served.said())
+        self.assertEqual(self.refusal(os.listdir, os.path.join(self.top, "shows")), "EIO")
+        self.bring(1)
+        self.whole()
+        self.assertEqual(self.served.unmount(), 0)
+
     def test_added_is_remembered(self):
         """A branch that came at run time is known at the next mount, as those of the first are."""
         other = self.file_system("ext4", "other", megabytes=60)

@@ -82,4 +82,25 @@ TEST_CASE("instructions before the mount work on the text") {
   CHECK(changed(a, "+=/x").starts_with("wrong: wants branches"));
 }
 
+TEST_CASE("what is taken away of a pattern leaves what it means on disks that are missing") {
+  const TempDir top;
+  std::filesystem::create_directory(top.path() / "a");
+  const std::string base = std::filesystem::canonical(top.path());
+  ops::KnownPlaces known;
+  known.expected = [&](const std::string&) { return std::vector<std::string>{base + "/c"}; };
+  std::string list = base + "/*";
+  CHECK(ops::change_branch_text(list, "-*/a", known).empty());
+  CHECK(list == base + "/c=RW");
+}
+
+TEST_CASE("the command that takes a branch away names it alone, whatever a shell makes of it") {
+  CHECK(ops::removal_command("/mnt/pool", "/mnt/d4/data") ==
+        "boughfs ctl /mnt/pool set branches -/mnt/d4/data");
+  CHECK(ops::removal_command("", "/mnt/my disk") ==
+        "boughfs ctl POOL set branches '-/mnt/my disk'");
+  CHECK(ops::removal_command("/p", "/a'b*[c]:") ==
+        "boughfs ctl /p set branches '-/a'\\''b\\*\\[c]?'");
+  CHECK(ops::is_named("/a'b\\*\\[c]?", "/a'b*[c]:"));
+}
+
 }  // namespace bough::test

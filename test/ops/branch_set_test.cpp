@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "ops/planned_mounts.hpp"
 #include "test/ops/small_pool.hpp"
 
 using namespace bough::ops;
@@ -147,4 +148,57 @@ TEST_CASE("a branch is found by its number, whatever its place") {
   set->demote(3);
   CHECK(set->mode(2) == BranchMode::kReadOnly);
   CHECK_FALSE(set->writable(3));
+}
+
+namespace {
+
+/// What stands for a branch whose disk is missing.
+KnownPlaces expecting(std::vector<std::string> paths) {
+  KnownPlaces known;
+  known.expected = [paths = std::move(paths)](const std::string& pattern) {
+    std::vector<std::string> meant;
+    for (const std::string& path : paths)
+      if (is_meant(pattern, path)) meant.push_back(path);
+    return meant;
+  };
+  return known;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a pattern means what is expected, at its place in the order, whatever it is written as") {
+  const Ground g;
+  for (const char* name : {"d1", "d2", "d4", "links"}) fs::create_directory(g.top.path() / name);
+  for (const char* name : {"d1/data", "d4/data"}) fs::create_directory(g.top.path() / name);
+  fs::create_directory_symlink(g.base, g.top.path() / "links/here");
+  for (const char* name : {"d1", "d2"})
+    fs::create_directory_symlink("../" + std::string(name), g.top.path() / "links" / name);
+  const auto paths = [&](const std::string& text, const KnownPlaces& known) {
+    std::string error;
+    Names names;
+    for (const BranchSpec& spec : parse_branches(text, error, known))
+      names.push_back(spec.path.substr(g.base.size()));
+    INFO(text << ": " << error);
+    CHECK(error.empty());
+    return names;
+  };
+  const KnownPlaces known = expecting({g.base + "/d2/data", g.base + "/d4/data", g.base + "/gone"});
+  const Names all{"/d1/data", "/d2/data", "/d4/data"};
+  CHECK(paths(g.base + "/d*/data", known) == all);
+  CHECK(paths(g.base + "/d?/data/", known) == all);
+  CHECK(paths(g.base + "/links/here/d*/data", known) == all);
+  CHECK(paths(g.base + "/links/d*/data", known) == Names{"/d1/data", "/d2/data"});
+  CHECK(
+      paths(g.base + "/{d2,gone}/data", expecting({g.base + "/d2/data", g.base + "/gone/data"})) ==
+      Names{"/d2/data", "/gone/data"});
+  const fs::path before = fs::current_path();
+  fs::current_path(g.base);
+  CHECK(paths("d*/data", known) == all);
+  CHECK(paths("d1/data:d2/data=RO:./gone", known) == Names{"/d1/data", "/d2/data", "/gone"});
+  fs::create_directory(g.top.path() / "[x]*");
+  fs::create_directory(g.top.path() / "[x]*/d1");
+  fs::current_path(g.top.path() / "[x]*");
+  CHECK(paths("*", {}) == Names{"/[x]*/d1"});
+  fs::current_path(before);
 }

@@ -114,6 +114,10 @@ TEST_CASE("missing is what is planned and not mounted") {
     g.mounted({g.at("real/disk")});
     CHECK(g.missing().empty());
   }
+  SUBCASE("not where nobody may look") {
+    g.fstab({g.at("pool/inside"), g.at("two")});
+    CHECK(missing_mounts(g.sources, {fs::canonical(g.top.path()) / "pool"}).size() == 0);
+  }
   SUBCASE("an automount point that nobody has looked at") {
     g.mounted({g.at("one"), g.at("two")}, "autofs");
     CHECK(g.missing().size() == 2);

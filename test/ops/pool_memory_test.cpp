@@ -83,6 +83,45 @@ TEST_CASE("a pool remembers its roots from one mount to the next") {
   CHECK(nowhere.save());
 }
 
+TEST_CASE("of what cannot be told again a pool knows where it was; not of what a restart ends") {
+  TempDir top;
+  const std::string file = top.path() / "pool";
+  constexpr RootMark kNfs{NFS_SUPER_MAGIC, 7, 1, 1};
+  {
+    PoolMemory memory(file);
+    memory.uses("/mnt/a", kNfs, false);
+    memory.uses("/mnt/b", {TMPFS_MAGIC, 7, 1, 1}, false);
+    memory.uses("/mnt/c", kNfs, true);
+    CHECK(memory.save());
+  }
+  PoolMemory memory(file);
+  CHECK(memory.meant_by("/mnt/*") == std::vector<std::string>{"/mnt/a"});
+  CHECK_FALSE(memory.is_another("/mnt/a", kExt4));
+  memory.uses("/mnt/a", kExt4, false);
+  CHECK(memory.is_another("/mnt/a", kXfs));
+}
+
+TEST_CASE("a pool knows what a pattern meant at its last mount, until that is forgotten") {
+  TempDir top;
+  const std::string file = top.path() / "pool";
+  const auto save = [&](const char* forgotten) {
+    PoolMemory memory(file);
+    memory.uses("/mnt/d1/data", kExt4, false);
+    memory.uses("/mnt/d4/data", kXfs, false);
+    if (forgotten != nullptr) memory.forget(forgotten);
+    CHECK(memory.save());
+  };
+  save(nullptr);
+  using Paths = std::vector<std::string>;
+  CHECK(PoolMemory(file).meant_by("/mnt/d*/data") == Paths{"/mnt/d1/data", "/mnt/d4/data"});
+  CHECK(PoolMemory(file).meant_by("/mnt/d4/data") == Paths{"/mnt/d4/data"});
+  CHECK(PoolMemory(file).meant_by("/mnt/*").empty());
+  CHECK(PoolMemory(file).holds("/mnt/d4/data"));
+  save("/mnt/d4/data");
+  CHECK_FALSE(PoolMemory(file).holds("/mnt/d4/data"));
+  CHECK(PoolMemory(file).meant_by("/mnt/d*/data") == Paths{"/mnt/d1/data"});
+}
+
 TEST_CASE("a file of roots that cannot be read stops nobody") {
   TempDir top;
   PoolMemory memory(top.path());
