@@ -66,8 +66,12 @@ void Absences::State::serve_one(std::unique_lock<std::mutex>& lock, Entry& entry
   // One that left the pool is missed by nobody.
   if (branch && !branch->retired()) {
     try {
-      if (!told) changed(*branch, false);
+      // Where something else is at its path, a look says what that is; what may hang is not waited
+      // for.
+      const bool look_first = !told && branch->replaced();
+      if (!told && !look_first) changed(*branch, false);
       waits = !branch->look_again();
+      if (look_first) changed(*branch, false);
     } catch (const std::bad_alloc&) {
       waits = branch->absent();
     }

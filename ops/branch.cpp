@@ -46,6 +46,11 @@ bool means_gone(Errno error) noexcept {
   }
 }
 
+/// Those that come of another directory, or none, at its path.
+bool means_replaced(Errno error) noexcept {
+  return error == Errno{ESTALE} || error == Errno{ENOENT} || error == Errno{ENOTDIR};
+}
+
 /// How long a root is good without a look whether its disk was unmounted.
 constexpr std::chrono::seconds kLookEvery{1};
 
@@ -53,8 +58,8 @@ constexpr std::chrono::seconds kLookEvery{1};
 
 std::string why_out_of_reach(Errno error) {
   if (error == Errno{ESTALE})
-    return "another directory or file system is in its place; if it is to be used, make a file "
-           ".boughfs.branch in it";
+    return "another directory or file system is in its place: mount its disk; only if what is "
+           "there now is to be used instead, make a file .boughfs.branch in it";
   return std::string("its directory cannot be reached (") + std::strerror(error.value()) + ")";
 }
 
@@ -96,6 +101,11 @@ FileId Branch::root_id() const {
 std::string Branch::why_absent() const {
   const std::lock_guard lock(mutex_);
   return why_absent_;
+}
+
+bool Branch::replaced() const {
+  const std::lock_guard lock(mutex_);
+  return replaced_;
 }
 
 Result<void> Branch::adopt(int fd) {
@@ -155,12 +165,18 @@ Errno Branch::go(Errno error) {
     const std::lock_guard lock(mutex_);
     if (absent() || retired_) return absences_->error();
     why_absent_ = why_out_of_reach(error);
+    replaced_ = means_replaced(error);
     absent_.store(true, std::memory_order_release);
     dropped.swap(root_);
   }
   forget_statfs();
   if (!absences_->add(weak_from_this())) absent_.store(false);
   return absences_->error();
+}
+
+std::string Branch::why_away(Errno error, int root) const {
+  std::string why = means_replaced(error) ? absences_->why_not(spec_.path, root) : std::string();
+  return why.empty() ? why_out_of_reach(error) : why;
 }
 
 bool Branch::look_again() {
@@ -176,10 +192,10 @@ bool Branch::look_again() {
     known = known_;
   }
   // Of one that was never there it is known already what it waits for.
-  if (!fd) return known && stay(why_out_of_reach(fd.error()));
+  if (!fd) return known && stay(why_away(fd.error(), -1));
   const auto as_before = known ? verify_root(fd->get()) : Result<void>();
   if (!as_before && (as_before.error() != Errno{ESTALE} || !absences_->vouched(fd->get())))
-    return stay(why_out_of_reach(as_before.error()));
+    return stay(why_away(as_before.error(), fd->get()));
   if (!known || !as_before) {
     std::string why = absences_->why_not(spec_.path, fd->get());
     if (!why.empty()) return stay(std::move(why));

@@ -77,7 +77,11 @@ class Branch : public std::enable_shared_from_this<Branch> {
   [[nodiscard]] bool absent() const noexcept { return absent_.load(std::memory_order_acquire); }
   /// What it is absent for; of use while absent().
   [[nodiscard]] std::string why_absent() const;
-  /// For Absences alone: whether an absent branch is there again. It is in use at once then.
+  /// Whether it went because something else is at its path, or nothing, and not because its disk
+  /// fails.
+  [[nodiscard]] bool replaced() const;
+  /// For Absences alone: whether an absent branch is there again. It is in use at once then, and
+  /// else its why_absent() is what holds now.
   [[nodiscard]] bool look_again();
 
   /// The root, O_PATH.
@@ -139,6 +143,8 @@ class Branch : public std::enable_shared_from_this<Branch> {
   [[nodiscard]] Result<Fd> open_same();
   /// After `error` from its root.
   [[nodiscard]] Errno go(Errno error);
+  /// What is at its path is not the branch: `error` of its root (negative: none) says so.
+  [[nodiscard]] std::string why_away(Errno error, int root) const;
   /// The next root() looks whether the branch is still there.
   void suspect() noexcept;
   [[nodiscard]] Errno from_below(Errno error) noexcept;
@@ -157,6 +163,7 @@ class Branch : public std::enable_shared_from_this<Branch> {
   RootMark root_mark_;
   bool known_ = false;
   std::string why_absent_;
+  bool replaced_ = false;
   std::shared_ptr<const Fd> root_;
   /// Until then `root_` is good.
   std::chrono::steady_clock::time_point look_at_;

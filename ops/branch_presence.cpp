@@ -83,9 +83,8 @@ std::string BranchWitness::why_not(const std::string& path, int root) const {
   const auto stat = backing_.stat(root);
   const auto fs = backing_.statfs(root);
   if (!stat || !fs || !memory_.is_another(path, root_mark(*stat, *fs))) return {};
-  return "it is not the directory that the pool used when it was mounted last; if it is to be "
-         "used, "
-         "make a file .boughfs.branch in it";
+  return "it is not the directory that the pool used when it was mounted last: mount its disk; "
+         "only if what is there now is to be used instead, make a file .boughfs.branch in it";
 }
 
 bool BranchWitness::vouched(int root) const {

@@ -146,13 +146,13 @@ class Absent(sandbox.LiveCase):
         self.assertEqual(refusals, {"none"})
         self.take(1, "-l")
         work(3)
-        self.assertIn("its directory cannot be reached", self.key("absent-branches"))
+        self.assertIn("it is not there", self.key("absent-branches"))
         self.assertEqual(os.listdir(self.disks[1]), [], "written beneath the mount point")
         other = self.file_system("ext4", "other", megabytes=60)
         self.command(["mount", "--move", os.path.dirname(other), self.disks[1]])
         os.makedirs(self.disks[1] + "/branch/shows")
         work(3)
-        self.assertIn("another directory or file system", self.key("absent-branches"))
+        self.assertIn("it is not the directory that the pool used", self.key("absent-branches"))
         self.assertEqual(os.listdir(self.disks[1] + "/branch/shows"), [], "written to another disk")
         self.assertEqual(os.listdir(self.disks[1] + "/branch"), ["shows"])
         self.command(["umount", self.disks[1]])
@@ -167,6 +167,21 @@ class Absent(sandbox.LiveCase):
         self.assertEqual((said, scanner.returncode), ("", 0), "purged")
         self.assertEqual(self.purged(), [])
         self.assertEqual(len(self.log_lines("is absent")), 1, self.served.said())
+        self.assertEqual(self.served.unmount(), 0)
+
+    def test_unmounted_in_use(self):
+        """The reason is that of the mount: what fstab says, and no advice that would take the empty mount point."""
+        self.top = self.path("pool")
+        self.fstab(*self.disks)
+        self.served = self.pool([f"{self.disks[0]}/branch:{self.disks[1]}"], modes.Root(), ["minfreespace=1M"])
+        self.take(1, "-l")
+        self.eventually(lambda: self.refusal(os.listdir, self.top) == "EIO", 10, "it is missed")
+        self.eventually(lambda: self.log_lines("is absent"), 5, self.served.said())
+        for said in (self.log_lines("is absent")[0], self.key("absent-branches")):
+            self.assertIn(f"nothing is mounted on {self.disks[1]}, which is a mount point by /etc/fstab", said)
+            self.assertNotIn(".boughfs.branch", said)
+        self.bring(1)
+        self.eventually(lambda: self.key("absent-branches") == "", 10, "it is back")
         self.assertEqual(self.served.unmount(), 0)
 
     def test_hide(self):

@@ -123,6 +123,19 @@ TEST_CASE("absent, eio: what the branch may have is an error, never a missing na
   CHECK(g.pool.complaints[1] == "branch " + g.pool.branch(1).string() + " is back");
 }
 
+TEST_CASE("absent: of a directory that is marked as a mount point no other advice is given") {
+  Ground g(BranchAbsent::kEio);
+  g.take_away();
+  std::ofstream(g.pool.branch(1) / ".boughfs.branch_mounts_here") << "";
+  CHECK(g.list(kRootNode) == EIO);
+  REQUIRE(eventually([&] { return g.pool.complaints.size() == 1; }));
+  CHECK(g.pool.complaints[0].find("branch_mounts_here marks it") != std::string::npos);
+  CHECK(g.pool.complaints[0].find(".boughfs.branch in it") == std::string::npos);
+  fs::remove(g.pool.branch(1) / ".boughfs.branch_mounts_here");
+  g.bring_back();
+  CHECK(eventually([&] { return g.pool.count("absent_branches") == 0; }));
+}
+
 TEST_CASE("absent, hide: as if it was not in the list") {
   Ground g(BranchAbsent::kHide);
   const auto d = g.pool.walk("d");
