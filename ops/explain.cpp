@@ -211,6 +211,13 @@ void add_field(std::string& text, std::string_view field) {
   text += '\0';
 }
 
+/// Whatever the policy found: first of all the disk is missing.
+std::string_view verdict_on(const BranchSet& set, std::size_t index, std::string_view found) {
+  if (set[index].absent()) return "absent";
+  const bool own = set.written_mode(index) == BranchMode::kReadOnly;
+  return found == "read-only" && !own ? "frozen" : found;
+}
+
 std::string written(const Outcome& out, const BranchSet& set, PoolFacts& facts, KeptFacts& kept) {
   std::string text;
   add_field(text, out.policy->name);
@@ -219,9 +226,9 @@ std::string written(const Outcome& out, const BranchSet& set, PoolFacts& facts, 
   for (std::size_t i = 0; i < set.size(); ++i) {
     bool chosen = false;
     for (std::size_t k = 0; k < out.choice.size(); ++k) chosen = chosen || out.choice[k] == i;
-    const std::string_view verdict = kept.verdict(i);
+    const std::string_view verdict = verdict_on(set, i, kept.verdict(i));
     add_field(text, set[i].path());
-    add_field(text, mode_word(facts.mode(i)));
+    add_field(text, mode_word(set.written_mode(i)));
     add_field(text, chosen && out.done ? "chosen" : verdict);
     // Of the others nobody asked.
     const bool asked = verdict == "fits" || verdict == "no-room";

@@ -22,7 +22,9 @@ inline constexpr std::string_view kExplainKey = "explain.";
 /// another (else empty), and then six for each branch in list order: its path, mode, verdict, the
 /// bytes available and the least that it must have (both empty if it was not asked or does not
 /// say), and "shown" for the copy that users see. Verdicts: chosen, fits, not-asked, read-only,
-/// no-create, missing, silent, read-only-disk, no-room.
+/// no-create, missing, silent, read-only-disk, no-room; absent, and frozen, which is read-only only
+/// because another branch is absent. What the kernel checks (rights, a read-only mount) is not
+/// looked at.
 ///
 /// ENODATA: no such function, or no name leads to the node. ENOTDIR: the node is no directory where
 /// one is wanted.

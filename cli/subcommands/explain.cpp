@@ -1,7 +1,10 @@
 #include "cli/subcommands/explain.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -11,7 +14,9 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <initializer_list>
 
+#include "cli/control_client.hpp"
 #include "cli/json_text.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/pulse.hpp"
@@ -71,8 +76,12 @@ Question question_about(const std::string& function, const std::string& path) {
     throw StartError(ExitStatus::kSystem, "the pool that " + path +
                                               " lies in explains nothing: another boughfs serves "
                                               "it, or it is mounted with -o xattr");
-  throw StartError(ExitStatus::kSystem,
-                   question.directory + " cannot be asked: " + std::strerror(error));
+  std::string text = question.directory + " cannot be asked: " + std::strerror(error);
+  if (error == EIO) {
+    const std::string absent = ControlClient(pool_of(path).mount_point).get("absent-branches");
+    if (!absent.empty()) text += ", since a disk is missing: " + absent;
+  }
+  throw StartError(ExitStatus::kSystem, text);
 }
 
 /// Of a name that does not exist its directory says which pool it is in.
@@ -80,9 +89,45 @@ std::string place_in_pool(const std::string& path) {
   if (mount_of(path)) return path;
   const int why = errno;
   std::error_code ignored;
-  std::string directory = fs::absolute(path, ignored).parent_path();
+  fs::path directory = fs::absolute(path, ignored).parent_path();
+  // While a disk is missing its directories may be known to nobody.
+  while (!mount_of(directory) && errno == EIO && directory.has_relative_path())
+    directory = directory.parent_path();
   if (!mount_of(directory)) throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(why));
   return directory;
+}
+
+bool is_among(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// What the kernel says by itself, as far as access(2) and statvfs(2) know: not who owns what.
+void ask_kernel(Explanation& into) {
+  const std::string& function = into.function;
+  std::error_code ignored;
+  fs::path path = fs::absolute(into.path, ignored).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  const std::string parent = path.parent_path();
+  const bool in_parent = makes(function) || is_among(function, {"rename", "rmdir", "unlink"});
+  const bool changes = in_parent || !is_among(function, {"access", "getattr", "getxattr",
+                                                         "listxattr", "open", "readlink"});
+  struct statvfs pool = {};
+  if (changes && ::statvfs((in_parent ? parent : path.string()).c_str(), &pool) == 0 &&
+      (pool.f_flag & ST_RDONLY) != 0) {
+    into.error = EROFS;
+    into.refused = "the pool is mounted read-only";
+    return;
+  }
+  const auto denied = [](const std::string& place, int mode) {
+    return ::faccessat(AT_FDCWD, place.c_str(), mode, AT_EACCESS) != 0 && errno == EACCES;
+  };
+  const bool writes = is_among(function, {"truncate", "setxattr", "removexattr"});
+  const bool reads = is_among(function, {"open", "getxattr"});
+  if (in_parent && denied(parent, W_OK | X_OK))
+    into.refused = "you may not write to " + parent;
+  else if (!in_parent && (writes || reads) && denied(into.path, writes ? W_OK : R_OK))
+    into.refused = std::string("you may not ") + (writes ? "write" : "read") + " it";
+  if (!into.refused.empty()) into.error = EACCES;
 }
 
 Explanation ask(const std::string& function, const std::string& path) {
@@ -91,7 +136,8 @@ Explanation ask(const std::string& function, const std::string& path) {
   explanation.path = path;
   struct stat found = {};
   const bool exists = ::lstat(path.c_str(), &found) == 0;
-  if (!exists && (!makes(function) || errno != ENOENT))
+  // While a branch is absent nobody knows whether there is such a name; the pool knows why.
+  if (!exists && errno != EIO && (!makes(function) || errno != ENOENT))
     throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(errno));
   explanation.exists = makes(function) && exists;
   const Question question = question_about(function, path);
@@ -101,6 +147,7 @@ Explanation ask(const std::string& function, const std::string& path) {
   };
   if (read_all(read, answer) < 0) unanswered(path, question, errno);
   if (!parse_explanation(answer, explanation)) unanswered(path, question, EOPNOTSUPP);
+  ask_kernel(explanation);
   return explanation;
 }
 
@@ -119,15 +166,36 @@ std::string room(const Explanation::Branch& branch) {
   return text;
 }
 
-std::string reason(const Explanation::Branch& branch) {
+/// What all have to say to an error; empty: of that they know nothing.
+std::string why_failed(const Explanation& explanation) {
+  if (!explanation.refused.empty()) return explanation.refused;
+  std::string absent;
+  bool frozen = false;
+  for (const Explanation::Branch& branch : explanation.branches) {
+    if (branch.verdict == "absent") absent += (absent.empty() ? "" : ", ") + branch.path;
+    frozen = frozen || branch.verdict == "frozen";
+  }
+  if (absent.empty() || (explanation.error != EIO && !frozen)) return {};
+  return "nothing is taken while a disk is missing: " + absent +
+         (frozen ? " (branch-absent=readonly)" : "");
+}
+
+std::string reason(const Explanation& explanation, const Explanation::Branch& branch) {
   const std::string_view verdict = branch.verdict;
+  const bool fails = explanation.error != 0;
+  const bool nobody = fails && explanation.refused.empty();
   const std::string space = room(branch);
   const auto with_space = [&](const std::string& text) {
     return space.empty() ? text : text + ": " + space;
   };
-  if (verdict == "chosen") return with_space("TAKEN");
-  if (verdict == "fits") return with_space("would do, another one is preferred");
-  if (verdict == "not-asked") return "not looked at: one before it is taken";
+  if (verdict == "chosen") return with_space(fails ? "would be taken" : "TAKEN");
+  if (verdict == "fits")
+    return with_space(nobody ? "would do, but nothing is taken"
+                             : "would do, another one is preferred");
+  if (verdict == "not-asked")
+    return nobody ? "not looked at" : "not looked at: one before it is taken";
+  if (verdict == "absent") return "ABSENT: its disk is missing";
+  if (verdict == "frozen") return "nothing is changed there while another one is absent";
   if (verdict == "read-only") return "its mode is RO: nothing is changed there";
   if (verdict == "no-create") return "its mode is NC: nothing new is put there";
   if (verdict == "missing") return "does not have the path";
@@ -172,13 +240,15 @@ std::string explanation_text(const Explanation& explanation) {
   text += explanation.function + " " + explanation.path + ", by policy " + explanation.policy;
   if (explanation.error != 0) {
     text += ": fails with " + std::string(::strerrorname_np(explanation.error)) + " (" +
-            std::strerror(explanation.error) + ")\n";
+            std::strerror(explanation.error) + ")";
+    const std::string why = why_failed(explanation);
+    text += (why.empty() ? "" : ": " + why) + "\n";
   } else {
     text += explanation.by_chance ? ", drawn at random each time:\n" : ":\n";
   }
   for (const Explanation::Branch& branch : explanation.branches)
     text += "  " + branch.path + " " + branch.mode + (branch.shown ? ", shown to users" : "") +
-            ": " + reason(branch) + "\n";
+            ": " + reason(explanation, branch) + "\n";
   return text;
 }
 
@@ -199,8 +269,9 @@ std::string explanation_json(const Explanation& explanation) {
          ", \"policy\": " + json_text(explanation.policy) + ", \"error\": " +
          (explanation.error == 0 ? "null" : json_text(::strerrorname_np(explanation.error))) +
          ", \"by_chance\": " + (explanation.by_chance ? "true" : "false") +
-         ", \"exists\": " + (explanation.exists ? "true" : "false") + ", \"branches\": [" +
-         branches + "]}\n";
+         ", \"exists\": " + (explanation.exists ? "true" : "false") + ", \"refused\": " +
+         (explanation.refused.empty() ? "null" : json_text(explanation.refused)) +
+         ", \"branches\": [" + branches + "]}\n";
 }
 
 ExitStatus explain_command(int argc, char* const argv[]) {

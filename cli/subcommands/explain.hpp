@@ -25,6 +25,9 @@ struct Explanation {
   bool by_chance = false;
   /// For something new: PATH exists, so that nothing would be made.
   bool exists = false;
+  /// Why the kernel refuses it before the pool is asked, for people; empty: as far as it was looked
+  /// at, it does not.
+  std::string refused;
   struct Branch {
     std::string path;
     std::string mode;

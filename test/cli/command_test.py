@@ -757,6 +757,18 @@ class Mounted(Case):
             removed = explain("unlink", self.pool / "folder" / name)
             self.assertEqual([branch["verdict"] for branch in removed["branches"]], ["chosen", "read-only"])
         self.assertIn(f"{self.a} RW: TAKEN", self.run_boughfs("explain", "create", self.pool / "new").stdout)
+        (self.pool / "folder" / "f").chmod(0o600)
+        for words, error in (("create folder/new", "EACCES"), ("unlink folder/f", "EACCES"), ("open folder/f", "EACCES"),
+                             ("truncate folder/f", "EACCES"), ("getattr folder/f", None)):
+            function, path = words.split()
+            asked = subprocess.run([BOUGHFS, "explain", function, self.pool / path, "--json"], text=True,
+                                   capture_output=True, check=True, user=65534, group=65534, extra_groups=[])
+            self.assertEqual(json.loads(asked.stdout)["error"], error, words)
+        subprocess.run(["mount", "-i", "-o", "remount,bind,ro", self.pool], check=True)
+        for function, error in (("unlink", "EROFS"), ("chmod", "EROFS"), ("open", None)):
+            self.assertEqual(explain(function, self.pool / "folder" / "f")["error"], error, function)
+        self.assertIn("mounted read-only\n", self.run_boughfs("explain", "create", self.pool / "new").stdout)
+        subprocess.run(["mount", "-i", "-o", "remount,bind,rw", self.pool], check=True)
         for status, part, words in ((1, "gone", ("open", self.pool / "gone")),
                                     (1, "no function 'remove'", ("remove", self.pool)),
                                     (3, "no boughfs pool", ("open", self.a))):

@@ -121,6 +121,12 @@ class Absent(sandbox.LiveCase):
                                       os.path.join(self.top, "shows/0-of-1")), "EIO")
         self.assertEqual(self.refusal(os.rmdir, os.path.join(self.top, "void")), "EIO")
         self.assertEqual(os.listdir(self.disks[1]), [], "written beneath the mount point")
+        for function, name in (("create", "shows/new"), ("unlink", "shows/0-of-0"), ("open", "shows/1-of-1")):
+            said = self.command([self.boughfs, "explain", function, os.path.join(self.top, name)])
+            self.assertIn(f"EIO (Input/output error): nothing is taken while a disk is missing: {self.disks[1]}", said)
+            self.assertNotIn("one before it", said)
+        self.assertIn(f"a disk is missing: {self.disks[1]}/branch", self.command(
+            [self.boughfs, "explain", "create", os.path.join(self.top, "only1/new")], good=(2,)))
         self.bring(1)
         self.whole()
         self.assertEqual(len(self.log_lines("is back")), 1)

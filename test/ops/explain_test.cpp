@@ -266,6 +266,51 @@ TEST_CASE("explain of a branch that does not answer") {
   CHECK(create(pool, d, "new") == EIO);
 }
 
+TEST_CASE("explain tells an absent branch from others, and what it does to them") {
+  using ops::BranchAbsent;
+  const auto with = [](BranchAbsent how) {
+    return [how](ops::Settings& settings) {
+      settings.branch_absent = how;
+      settings.create = policy::find(policy::create_policies(), "ff");
+      const std::string last = settings.branches.substr(settings.branches.rfind(':') + 1);
+      std::ofstream(last.substr(0, last.find('=')) + "/.boughfs.branch_mounts_here") << "";
+    };
+  };
+  const auto modes = [](const Said& said) {
+    std::string text;
+    for (const auto& branch : said.branches) text += branch.mode + " ";
+    return text;
+  };
+  SUBCASE("eio") {
+    PoolFixture pool({"RW", "RO", "RW"}, {}, with(BranchAbsent::kEio));
+    pool.file(0, "f");
+    const Said made = ask(pool, kRootNode, "create");
+    CHECK(made.error == EIO);
+    CHECK(made.verdicts() == "fits not-asked absent");
+    CHECK(create(pool, kRootNode, "new") == EIO);
+    CHECK(ask(pool, kRootNode, "open/f").verdicts() == "chosen not-asked absent");
+    const Said unknown = ask(pool, kRootNode, "open/new");
+    CHECK(unknown.error == EIO);
+    CHECK(unknown.verdicts() == "missing missing absent");
+  }
+  SUBCASE("hide") {
+    PoolFixture pool({"RW", "RO", "RW"}, {}, with(BranchAbsent::kHide));
+    const Said made = ask(pool, kRootNode, "create");
+    CHECK(made.error == 0);
+    CHECK(made.verdicts() == "chosen not-asked absent");
+  }
+  SUBCASE("readonly") {
+    PoolFixture pool({"RW", "RO", "RW"}, {}, with(BranchAbsent::kReadonly));
+    pool.file(0, "f");
+    const Said made = ask(pool, kRootNode, "create");
+    CHECK(made.error == EROFS);
+    CHECK(made.verdicts() == "frozen read-only absent");
+    CHECK(modes(made) == "RW RO RW ");
+    CHECK(ask(pool, kRootNode, "chmod/f").verdicts() == "frozen read-only absent");
+    CHECK(ask(pool, kRootNode, "open/f").verdicts() == "chosen not-asked absent");
+  }
+}
+
 TEST_CASE("questions that explain has no answer to") {
   PoolFixture pool;
   pool.file(0, "f");
