@@ -218,7 +218,8 @@ std::string_view verdict_on(const BranchSet& set, std::size_t index, std::string
   return found == "read-only" && !own ? "frozen" : found;
 }
 
-std::string written(const Outcome& out, const BranchSet& set, PoolFacts& facts, KeptFacts& kept) {
+std::string written(const Outcome& out, const BranchSet& set, PoolFacts& facts, KeptFacts& kept,
+                    bool makes) {
   std::string text;
   add_field(text, out.policy->name);
   add_field(text, out.done ? std::string() : std::to_string(out.done.error().value()));
@@ -230,8 +231,8 @@ std::string written(const Outcome& out, const BranchSet& set, PoolFacts& facts, 
     add_field(text, set[i].path());
     add_field(text, mode_word(set.written_mode(i)));
     add_field(text, chosen && out.done ? "chosen" : verdict);
-    // Of the others nobody asked.
-    const bool asked = verdict == "fits" || verdict == "no-room";
+    // Nothing else looks at room, and of the others nobody asked.
+    const bool asked = makes && (verdict == "fits" || verdict == "no-room");
     const auto space = asked ? facts.space(i) : std::nullopt;
     add_field(text, space ? std::to_string(space->available) : std::string());
     add_field(text, space ? std::to_string(facts.minimum_free(i)) : std::string());
@@ -278,7 +279,7 @@ Result<std::size_t> explain(Pool& pool, const Context& context, std::string_view
   const Outcome outcome = create   ? explain_create(pool, facts, kept, *create)
                           : search ? explain_search(pool, facts, kept, *search)
                                    : explain_action(pool, facts, kept, *action);
-  return value_out(written(outcome, *set, facts, kept), out);
+  return value_out(written(outcome, *set, facts, kept, create.has_value()), out);
 }
 
 }  // namespace bough::ops

@@ -18,13 +18,13 @@ inline constexpr std::string_view kExplainKey = "explain.";
 /// directory that gets it. Changes nothing.
 ///
 /// `key` is what follows kExplainKey. Fields that each end in NUL: the policy, what the caller
-/// would get (empty: success, else the name of an errno), "chance" where the next choice may be
+/// would get (empty: success, else the number of an errno), "chance" where the next choice may be
 /// another (else empty), and then six for each branch in list order: its path, mode, verdict, the
-/// bytes available and the least that it must have (both empty if it was not asked or does not
-/// say), and "shown" for the copy that users see. Verdicts: chosen, fits, not-asked, read-only,
-/// no-create, missing, silent, read-only-disk, no-room; absent, and frozen, which is read-only only
-/// because another branch is absent. What the kernel checks (rights, a read-only mount) is not
-/// looked at.
+/// bytes available and the least that it must have (both empty where nothing is made, or it was not
+/// asked or does not say), and "shown" for the copy that users see. Verdicts: chosen, fits,
+/// not-asked, read-only, no-create, missing, silent, read-only-disk, no-room; absent, and frozen,
+/// which is read-only only because another branch is absent. What the kernel checks (rights, a
+/// read-only mount) is not looked at.
 ///
 /// ENODATA: no such function, or no name leads to the node. ENOTDIR: the node is no directory where
 /// one is wanted.

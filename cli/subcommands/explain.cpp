@@ -137,9 +137,18 @@ Explanation ask(const std::string& function, const std::string& path) {
   struct stat found = {};
   const bool exists = ::lstat(path.c_str(), &found) == 0;
   // While a branch is absent nobody knows whether there is such a name; the pool knows why.
-  if (!exists && errno != EIO && (!makes(function) || errno != ENOENT))
-    throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(errno));
-  explanation.exists = makes(function) && exists;
+  const int error = exists ? 0 : errno;
+  if (error == ENOENT && function == "link")
+    throw StartError(ExitStatus::kUsage,
+                     path +
+                         " does not exist: name the file that is to have another name, which "
+                         "comes to the branch of that file");
+  if (error != 0 && error != EIO && (!makes(function) || error != ENOENT))
+    throw StartError(ExitStatus::kUsage, path + ": " + std::strerror(error));
+  if (error != EIO)
+    explanation.exists = exists;
+  else
+    explanation.exists.reset();
   const Question question = question_about(function, path);
   std::string answer;
   const auto read = [&](char* at, std::size_t size) {
@@ -235,7 +244,7 @@ bool parse_explanation(std::string_view answer, Explanation& into) {
 
 std::string explanation_text(const Explanation& explanation) {
   std::string text;
-  if (explanation.exists)
+  if (explanation.exists.value_or(false) && makes(explanation.function))
     text += explanation.path + " exists: nothing would be made; if it did not:\n";
   text += explanation.function + " " + explanation.path + ", by policy " + explanation.policy;
   if (explanation.error != 0) {
@@ -268,8 +277,11 @@ std::string explanation_json(const Explanation& explanation) {
          ", \"path\": " + json_text(explanation.path) +
          ", \"policy\": " + json_text(explanation.policy) + ", \"error\": " +
          (explanation.error == 0 ? "null" : json_text(::strerrorname_np(explanation.error))) +
-         ", \"by_chance\": " + (explanation.by_chance ? "true" : "false") +
-         ", \"exists\": " + (explanation.exists ? "true" : "false") + ", \"refused\": " +
+         ", \"by_chance\": " + (explanation.by_chance ? "true" : "false") + ", \"exists\": " +
+         (!explanation.exists   ? "null"
+          : *explanation.exists ? "true"
+                                : "false") +
+         ", \"refused\": " +
          (explanation.refused.empty() ? "null" : json_text(explanation.refused)) +
          ", \"branches\": [" + branches + "]}\n";
 }
@@ -282,7 +294,9 @@ ExitStatus explain_command(int argc, char* const argv[]) {
   std::string path;
   bool json = false;
   app.add_option("FUNCTION", function, "one of: " + all_functions())->required();
-  app.add_option("PATH", path, "in a pool; for create, mkdir, mknod and symlink what would be made")
+  app.add_option("PATH", path,
+                 "in a pool; for create, mkdir, mknod and symlink what would be made, for "
+                 "link and rename what there is")
       ->required();
   app.add_flag("--json", json, "one JSON object, schema boughfs.explain/1");
   try {
@@ -294,6 +308,12 @@ ExitStatus explain_command(int argc, char* const argv[]) {
     app.exit(error);
     return ExitStatus::kOk;
   }
+  constexpr std::string_view kPrefix = "func.";
+  if (function.starts_with(kPrefix)) function.erase(0, kPrefix.size());
+  if (function == "readdir")
+    throw StartError(ExitStatus::kUsage,
+                     "readdir is no choice among branches: a listing is of all that have the "
+                     "directory; func.readdir says how they are read");
   if (!known(function))
     throw StartError(ExitStatus::kUsage,
                      "there is no function '" + function + "': one of " + all_functions());

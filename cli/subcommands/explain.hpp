@@ -12,6 +12,7 @@ namespace bough::cli {
 
 /// boughfs explain FUNCTION PATH [--json]: which branches the policy of a function would take for
 /// PATH now, and why none of the others. Asks the pool itself. argv[0] is "explain".
+/// kUsage: there is no such function or path. kSystem: the pool cannot be asked.
 [[nodiscard]] ExitStatus explain_command(int argc, char* const argv[]);
 
 /// What the pool said, see ops/explain.hpp.
@@ -23,8 +24,8 @@ struct Explanation {
   int error = 0;
   /// Drawn at random: the next one may be another.
   bool by_chance = false;
-  /// For something new: PATH exists, so that nothing would be made.
-  bool exists = false;
+  /// Nothing: while a branch is absent nobody knows. Of what exists nothing new is made.
+  std::optional<bool> exists = false;
   /// Why the kernel refuses it before the pool is asked, for people; empty: as far as it was looked
   /// at, it does not.
   std::string refused;

@@ -749,6 +749,7 @@ class Mounted(Case):
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             return json.loads(done.stdout)
 
+        self.assertIs(explain("unlink", self.pool / "folder" / "f")["exists"], True)
         made = explain("create", self.pool / "folder" / "new")
         self.assertEqual([branch["verdict"] for branch in made["branches"]], ["chosen", "not-asked"])
         self.assertEqual((made["policy"], made["error"], made["exists"]), ("ff", None, False))
@@ -771,6 +772,8 @@ class Mounted(Case):
         subprocess.run(["mount", "-i", "-o", "remount,bind,rw", self.pool], check=True)
         for status, part, words in ((1, "gone", ("open", self.pool / "gone")),
                                     (1, "no function 'remove'", ("remove", self.pool)),
+                                    (1, "a listing is of all", ("func.readdir", self.pool)),
+                                    (1, "the branch of that file", ("link", self.pool / "gone")),
                                     (3, "no boughfs pool", ("open", self.a))):
             done = self.run_boughfs("explain", *words)
             self.assertEqual(done.returncode, status)

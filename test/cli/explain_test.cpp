@@ -67,7 +67,13 @@ TEST_CASE("an explanation for people and for programs") {
       R"("free_bytes": null, "least_bytes": null}]})"
       "\n");
   explanation.error = ENOSPC;
+  explanation.exists.reset();
+  CHECK(explanation_json(explanation).find(R"("exists": null)") != std::string::npos);
   explanation.exists = true;
+  explanation.function = "unlink";
+  CHECK(explanation_text(explanation).starts_with("unlink /pool/new, by"));
+  CHECK(explanation_json(explanation).find(R"("exists": true)") != std::string::npos);
+  explanation.function = "create";
   CHECK(explanation_text(explanation)
             .starts_with(
                 "/pool/new exists: nothing would be made; if it did not:\n"
@@ -116,6 +122,8 @@ TEST_CASE("answers of another shape are not taken for explanations") {
 TEST_CASE("explain's arguments") {
   CHECK(status_of({"explain"}) == static_cast<int>(ExitStatus::kUsage));
   CHECK(status_of({"explain", "remove", "/"}) == static_cast<int>(ExitStatus::kUsage));
+  CHECK(status_of({"explain", "readdir", "/"}) == static_cast<int>(ExitStatus::kUsage));
+  CHECK(status_of({"explain", "func.open", "/"}) == static_cast<int>(ExitStatus::kNotAPool));
   CHECK(status_of({"explain", "open", "/gone/for/good"}) == static_cast<int>(ExitStatus::kUsage));
   CHECK(status_of({"explain", "open", "/"}) == static_cast<int>(ExitStatus::kNotAPool));
 }

@@ -244,6 +244,11 @@ TEST_CASE("explain of what exists shows which copy users see") {
   CHECK(opened.branches[1].shown);
   CHECK_FALSE(opened.branches[2].shown);
   CHECK(ask(pool, pool.walk("f"), "open").verdicts() == opened.verdicts());
+  for (const char* question : {"open/f", "unlink/f", "rename/f", "truncate/f"})
+    for (const auto& branch : ask(pool, kRootNode, question).branches) {
+      CHECK(branch.free.empty());
+      CHECK(branch.least.empty());
+    }
   const Said removed = ask(pool, kRootNode, "unlink/f");
   CHECK(removed.error == EROFS);
   CHECK(removed.verdicts() == "missing read-only fits");
