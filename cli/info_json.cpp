@@ -23,6 +23,7 @@ std::string json_branches(const std::vector<BranchInfo>& branches) {
         ", \"minfreespace\": " + (branch.min_free.empty() ? "null" : json_text(branch.min_free)) +
         ", \"free_bytes\": " + bytes(&BranchInfo::Space::free) +
         ", \"total_bytes\": " + bytes(&BranchInfo::Space::total) +
+        ", \"read_only\": " + (branch.space ? branch.read_only ? "true" : "false" : "null") +
         ", \"open_files\": " + std::to_string(branch.open_files) +
         ", \"absent\": " + (branch.absent.empty() ? "null" : json_text(branch.absent)) + "}";
   }

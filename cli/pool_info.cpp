@@ -11,11 +11,12 @@
 namespace bough::cli {
 namespace {
 
-std::optional<BranchInfo::Space> space_of(const std::string& path) {
+void ask_disk(BranchInfo& branch) {
   struct statvfs room = {};
-  if (::statvfs(path.c_str(), &room) != 0) return std::nullopt;
-  return BranchInfo::Space{std::uint64_t{room.f_bavail} * room.f_frsize,
-                           std::uint64_t{room.f_blocks} * room.f_frsize};
+  if (::statvfs(branch.path.c_str(), &room) != 0) return;
+  branch.space = BranchInfo::Space{std::uint64_t{room.f_bavail} * room.f_frsize,
+                                   std::uint64_t{room.f_blocks} * room.f_frsize};
+  branch.read_only = (room.f_flag & ST_RDONLY) != 0;
 }
 
 /// "path=MODE[,MINFREE]"; nothing: this is only the beginning of one.
@@ -149,7 +150,7 @@ PoolInfo read_info(const ControlClient& pool) {
     (void)std::from_chars(pinned.data(), pinned.data() + pinned.size(), info.pinned_files);
   }
   for (BranchInfo& branch : info.branches)
-    if (branch.absent.empty()) branch.space = space_of(branch.path);
+    if (branch.absent.empty()) ask_disk(branch);
   return info;
 }
 

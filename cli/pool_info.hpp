@@ -22,6 +22,8 @@ struct BranchInfo {
   };
   /// Bytes, as users have them; empty: the branch cannot be asked from here.
   std::optional<Space> space;
+  /// Its file system is mounted read-only.
+  bool read_only = false;
   std::uint64_t open_files = 0;
   /// Why its disk is missing; empty: it is there.
   std::string absent;

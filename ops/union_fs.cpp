@@ -76,6 +76,7 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
   if (specs.empty()) throw PoolError(error.empty() ? "no branch to join: name one" : error);
   std::vector<std::shared_ptr<Branch>> branches;
   branches.reserve(specs.size());
+  std::string absent;
   for (auto& spec : specs) {
     const std::string path = spec.path;
     auto branch =
@@ -84,9 +85,9 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
       throw PoolError("branch " + path +
                       " cannot be opened: " + std::strerror(branch.error().value()));
     (*branch)->attend(absences);
-    if ((*branch)->absent() && how == BranchAbsent::kRefuse)
-      throw PoolError("branch " + path + " is absent: " + (*branch)->why_absent() +
-                      ": mount its disk first, or choose another branch-absent");
+    if ((*branch)->absent())
+      absent += (absent.empty() ? "" : "; ") + ("branch " + path) +
+                " is absent: " + (*branch)->why_absent();
     const auto same = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
       return other->path() == path ||
              (!(*branch)->absent() && other->root_id() == (*branch)->root_id());
@@ -99,6 +100,8 @@ std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::stri
     }
     branches.push_back(std::move(*branch));
   }
+  if (!absent.empty() && how == BranchAbsent::kRefuse)
+    throw PoolError(absent + ": mount what is missing first, or choose another branch-absent");
   warn_of_nested(branches);
   return std::make_shared<const BranchSet>(std::move(branches));
 }

@@ -115,9 +115,13 @@ std::string info_text(const PoolInfo& info) {
                      "\npid: " + info.pid + "\n";
   for (const BranchInfo& branch : info.branches) {
     text += "branch: " + branch.path + " " + branch.mode;
-    text += branch.space ? ", " + size_for_people(branch.space->free) + " free of " +
-                               size_for_people(branch.space->total)
-                         : ", room not known";
+    if (!branch.absent.empty())
+      text += ", ABSENT: " + branch.absent;
+    else
+      text += branch.space ? ", " + size_for_people(branch.space->free) + " free of " +
+                                 size_for_people(branch.space->total)
+                           : ", room not known";
+    if (branch.read_only) text += ", ITS FILE SYSTEM IS READ-ONLY";
     if (!branch.min_free.empty()) text += ", minimum " + branch.min_free;
     text += "\n";
   }

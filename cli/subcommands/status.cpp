@@ -87,6 +87,7 @@ std::string pool_text(const PoolInfo& info) {
               size_for_people(branch.space->total);
     else
       text += "does not say how much room it has";
+    if (branch.read_only) text += ", ITS FILE SYSTEM IS READ-ONLY";
     if (!branch.min_free.empty()) text += ", minimum " + branch.min_free;
     text += ", open files: " + std::to_string(branch.open_files) + "\n";
   }

@@ -16,6 +16,7 @@ PoolInfo sample() {
   info.pid = "77";
   info.branches = parse_shown_branches("/a=RW:/b=NC,4G");
   info.branches[0].space = BranchInfo::Space{13'421'772'800, 150'000'000'000};
+  info.branches[1].absent = "gone";
   info.policies = {{"category.create", "pfrd"}};
   info.caching = {{"cache.attr", "0.5"}};
   return info;
@@ -56,18 +57,26 @@ TEST_CASE("info for people and for programs") {
   CHECK(info_text(sample()) ==
         "mount point: /pool\nversion: 1.2\npid: 77\n"
         "branch: /a RW, 12.5G free of 140G\n"
-        "branch: /b NC, room not known, minimum 4G\n"
+        "branch: /b NC, ABSENT: gone, minimum 4G\n"
         "category.create: pfrd\ncache.attr: 0.5\n");
-  CHECK(
-      info_json(sample()) ==
-      R"({"schema": "boughfs.ctl/1", "mount_point": "/pool", "version": "1.2", "pid": 77, )"
-      R"("branches": [{"path": "/a", "mode": "RW", "minfreespace": null, )"
-      R"("free_bytes": 13421772800, "total_bytes": 150000000000, )"
-      R"("open_files": 0, "absent": null}, )"
-      R"({"path": "/b", "mode": "NC", "minfreespace": "4G", "free_bytes": null, )"
-      R"("total_bytes": null, "open_files": 0, "absent": null}], "policies": {"category.create": "pfrd"}, )"
-      R"("caching": {"cache.attr": "0.5"}})"
-      "\n");
+  CHECK(info_json(sample()) ==
+        R"({"schema": "boughfs.ctl/1", "mount_point": "/pool", "version": "1.2", "pid": 77, )"
+        R"("branches": [{"path": "/a", "mode": "RW", "minfreespace": null, )"
+        R"("free_bytes": 13421772800, "total_bytes": 150000000000, )"
+        R"("read_only": false, "open_files": 0, "absent": null}, )"
+        R"({"path": "/b", "mode": "NC", "minfreespace": "4G", "free_bytes": null, )"
+        R"("total_bytes": null, "read_only": null, "open_files": 0, "absent": "gone"}], )"
+        R"("policies": {"category.create": "pfrd"}, )"
+        R"("caching": {"cache.attr": "0.5"}})"
+        "\n");
+}
+
+TEST_CASE("info of a branch whose file system is read-only, and of one that says nothing") {
+  PoolInfo info = sample();
+  info.branches[0].read_only = true;
+  info.branches[1].absent.clear();
+  CHECK(info_text(info).find("branch: /a RW, 12.5G free of 140G, ITS FILE SYSTEM IS READ-ONLY\n"
+                             "branch: /b NC, room not known, minimum 4G\n") != std::string::npos);
 }
 
 TEST_CASE("what is wrong with the words is said") {

@@ -54,14 +54,16 @@ TEST_CASE("what the pool says of itself") {
   info.branches = parse_shown_branches("/a=RW:/b=NC,4G:/c=RW");
   info.branches[0].space = BranchInfo::Space{25'000'000'000, 100'000'000'000};
   info.branches[0].open_files = 3;
+  info.branches[0].read_only = true;
   info.branches[1].absent = "nothing is mounted on /b";
-  info.left.push_back({"/old", {}, {}, {}, 1, {}});
+  info.left.push_back({"/old", {}, {}, {}, false, 1, {}});
   info.policies = {{"category.create", "ff,mfs"}, {"func.create", "mfs"}};
   info.changed = {{"category.create", "ff,mfs"}, {"func.create", "mfs"}, {"cache.attr", "5"}};
   info.caching = {{"passthrough.why-off", "nullrw is on"}};
   CHECK(pool_text(info) ==
         "version: 1.2\npid: 77\n"
-        "branch: /a RW, [###############.....] 75%, 23.3G free of 93.1G, open files: 3\n"
+        "branch: /a RW, [###############.....] 75%, 23.3G free of 93.1G, ITS FILE SYSTEM IS "
+        "READ-ONLY, open files: 3\n"
         "branch: /b NC, ABSENT: nothing is mounted on /b, minimum 4G, open files: 0\n"
         "branch: /c RW, does not say how much room it has, open files: 0\n"
         "taken out of the pool but in use: /old, open files: 1\n"
@@ -70,6 +72,7 @@ TEST_CASE("what the pool says of itself") {
   const std::string json = status_json(sample(), pool_json(info));
   CHECK(json.find(R"("absent": "nothing is mounted on /b")") != std::string::npos);
   CHECK(json.find(R"("left_branches": [{"path": "/old", "mode": null, )") != std::string::npos);
+  CHECK(json.find(R"("read_only": true, "open_files": 3)") != std::string::npos);
   CHECK(json.ends_with("}}\n"));
 }
 
