@@ -74,6 +74,18 @@ bool is_named(std::string_view patterns, const std::string& path) {
   return false;
 }
 
+std::string naming_none(std::string_view patterns, const std::vector<std::string>& paths) {
+  for (std::size_t begin = 0; begin <= patterns.size();) {
+    const std::size_t end = std::min(patterns.find(':', begin), patterns.size());
+    const std::string_view pattern = patterns.substr(begin, end - begin);
+    if (std::none_of(paths.begin(), paths.end(),
+                     [&](const std::string& path) { return is_named(pattern, path); }))
+      return pattern.empty() ? ":" : std::string(pattern);
+    begin = end + 1;
+  }
+  return {};
+}
+
 std::string branch_text(const std::string& path, BranchMode mode,
                         const std::optional<std::uint64_t>& min_free) {
   std::string text = path + "=";

@@ -31,6 +31,10 @@ inline constexpr std::string_view kBranchInstructions =
 /// them without flags ('*' passes over '/').
 [[nodiscard]] bool is_named(std::string_view patterns, const std::string& path);
 
+/// The first of a kRemove's patterns that names none of `paths`; empty: each names one.
+[[nodiscard]] std::string naming_none(std::string_view patterns,
+                                      const std::vector<std::string>& paths);
+
 /// "path=MODE[,MINFREE]", with the minimum in the largest unit that shows it exactly.
 [[nodiscard]] std::string branch_text(const std::string& path, BranchMode mode,
                                       const std::optional<std::uint64_t>& min_free);

@@ -86,13 +86,18 @@ BranchEditor::Members BranchEditor::plan(const BranchSet& now, const BranchChang
                   added.end());
       break;
     }
-    case Kind::kRemove:
+    case Kind::kRemove: {
+      std::vector<std::string> paths;
+      for (const Member& member : next) paths.push_back(member.branch->path());
+      if (const std::string none = naming_none(change.list, paths); !none.empty())
+        why = "was not changed: no branch of the pool is " + none;
       next.erase(std::remove_if(next.begin(), next.end(),
                                 [&](const Member& member) {
                                   return is_named(change.list, member.branch->path());
                                 }),
                  next.end());
       break;
+    }
     case Kind::kRemoveFirst:
       next.erase(next.begin());
       break;

@@ -115,9 +115,10 @@ TEST_CASE("each branch instruction does what it says on a live pool") {
   CHECK(e.get() == d + "=RW:" + a + ":" + b + ":" + c + "=RO");
   CHECK(e.set("-<and more text") == 0);
   CHECK(e.get() == a + ":" + b + ":" + c + "=RO");
-  CHECK(e.set("-/no/such:*/c") == 0);
+  CHECK(e.set("-*/b1:*/c") == 0);
+  CHECK(e.get() == a);
+  CHECK(e.set("+" + e.b(1) + "=NC,5G") == 0);
   CHECK(e.get() == a + ":" + b);
-  CHECK(e.set("-/no/such") == 0);
   CHECK(e.set("=" + c + ":" + e.b(0) + "=RO") == 0);
   CHECK(e.get() == c + "=RW:" + e.b(0) + "=RO");
   CHECK(e.get("user.boughfs.srcmounts") == c + ":" + e.b(0));
@@ -137,6 +138,8 @@ TEST_CASE("a change of branches that is wrong changes nothing") {
   e.refused("+=" + outer, "wants branches");
   e.refused("--", "wants branches");
   e.refused("-*", "without a branch");
+  e.refused("-/no/such", "no branch of the pool is /no/such");
+  e.refused("-*/b1:/no/such", "no branch of the pool is /no/such");
   CHECK(e.set("-<") == 0);
   e.refused("-<", "without a branch");
   e.refused("->", "without a branch");
