@@ -175,26 +175,24 @@ class Options(sandbox.LiveCase):
     # --- set-ids
     def test_set_ids_go(self):
         """Whoever writes to another's set-id file, by whatever call, takes the bits away, unless he is root."""
-        calls = {"write": "open('f', 'r+b', buffering=0).write(b'x')",
-                 "append": "open('f', 'ab', buffering=0).write(b'x')",
-                 "truncate": "os.truncate('f', 1)",
-                 "ftruncate": "open('f', 'r+b').truncate(1)",
-                 "open": "os.close(os.open('f', os.O_WRONLY | os.O_TRUNC))",
-                 "fallocate": "os.posix_fallocate(os.open('f', os.O_WRONLY), 0, 9000)"}
+        calls = {"write": "open('write', 'r+b', buffering=0).write(b'x')",
+                 "append": "open('append', 'ab', buffering=0).write(b'x')",
+                 "truncate": "os.truncate('truncate', 1)",
+                 "ftruncate": "open('ftruncate', 'r+b').truncate(1)",
+                 "open": "os.close(os.open('open', os.O_WRONLY | os.O_TRUNC))",
+                 "fallocate": "os.posix_fallocate(os.open('fallocate', os.O_WRONLY), 0, 9000)"}
         for number, options in enumerate((["cache.files=off"], ["cache.files=full"],
                                           ["handle-killpriv=false", "cache.files=off"],
                                           ["handle-killpriv=false", "cache.files=full"])):
             self.start("passthrough.io=off", *options, name=f"pool{number}")
-            path = os.path.join(self.branch, "f")
-            for call, script in calls.items():
-                for user, kept in ((modes.User(), 0), (modes.Root(), 0o6000)):
+            for user, kept in ((modes.User(), 0), (modes.Root(), 0o6000)):
+                for call in calls:
+                    Path(self.branch, call).write_text("some text")
+                    os.chmod(os.path.join(self.branch, call), 0o6777)
+                subprocess.run(user.wrap(["sh", "-c", 'cd "$0" && exec python3 -c "$1"', self.top,
+                                          "\n".join(["import os", *calls.values()])]), check=True, cwd="/")
+                for call in calls:
                     with self.subTest(options=options, call=call, user=user.name):
-                        Path(path).write_text("some text")
-                        os.chmod(path, 0o6777)
-                        # what the kernel knows of the mode
-                        time.sleep(0.01)
-                        subprocess.run(user.wrap(["sh", "-c", 'cd "$0" && exec python3 -c "$1"', self.top,
-                                                  "import os\n" + script]), check=True, cwd="/")
-                        self.assertEqual(os.stat(path).st_mode & 0o6000, kept)
-                        os.unlink(path)
+                        self.assertEqual(os.stat(os.path.join(self.branch, call)).st_mode & 0o6000, kept)
+                        os.unlink(os.path.join(self.branch, call))
             self.end()
