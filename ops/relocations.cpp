@@ -224,7 +224,7 @@ void Relocations::State::tell_progress(Job& job, std::uint64_t at) {
       line = job.told;
     }
   }
-  if (line) pool.complain("moving " + text_of(*line));
+  if (line) pool.notice("moving " + text_of(*line));
 }
 
 void Relocations::State::end(Job& job, const Result<void>& result) noexcept {
@@ -250,8 +250,8 @@ void Relocations::State::tell_end(const Job& job, const Result<void>& result) {
     told = job.told;
   }
   if (result) {
-    pool.complain("moved " + told.path + " (" + size_of(told.bytes) + ") from " + told.from +
-                  ", which has no room for more of it, to " + told.to);
+    pool.notice("moved " + told.path + " (" + size_of(told.bytes) + ") from " + told.from +
+                ", which has no room for more of it, to " + told.to);
   } else if (!told.to.empty() && !cancelled) {
     pool.complain(told.path + " stays on " + told.from +
                   ", which has no room for more of it: " + std::strerror(result.error().value()));
