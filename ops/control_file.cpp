@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ops/value_out.hpp"
+#include "proto/utf8.hpp"
 
 namespace bough::ops {
 namespace {
@@ -30,12 +31,25 @@ std::string spelling(std::string_view xattr) {
   return key;
 }
 
-/// For a log line: nothing that would begin another line, and only the beginning of much.
-std::string printable(std::string_view value) {
+/// One line that whoever reads it can take for text.
+std::string printable(std::string_view bytes) {
+  std::string text;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t length = proto::utf8_length(bytes, at);
+    const auto first = static_cast<unsigned char>(bytes[at]);
+    if (length == 0 || first < ' ' || first == 0x7f)
+      text += '?';
+    else
+      text += bytes.substr(at, length);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return text;
+}
+
+/// Only the beginning of much.
+std::string beginning(std::string_view value) {
   constexpr std::size_t kMost = 200;
-  std::string text(value.substr(0, kMost));
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  const std::string text = printable(value.substr(0, kMost));
   return value.size() > kMost ? text + "..." : text;
 }
 
@@ -44,7 +58,7 @@ std::string printable(std::string_view value) {
 std::string refused_text(std::string_view key, std::string_view value) {
   std::string name(key);
   std::replace(name.begin(), name.end(), '_', '-');
-  return name + "=" + printable(value) + ": ";
+  return name + "=" + beginning(value) + ": ";
 }
 
 ControlFile::ControlFile(std::vector<Setting> rows, std::vector<Command> commands,
@@ -120,7 +134,8 @@ Result<void> ControlFile::set(std::string_view xattr, std::span<const std::byte>
   return done;
 }
 
-void ControlFile::refused(const std::string& line, bool told) {
+void ControlFile::refused(const std::string& reason, bool told) {
+  const std::string line = printable(reason);
   {
     const std::lock_guard lock(refusing_);
     last_refusal_ = std::to_string(++refusals_) + " " + line;

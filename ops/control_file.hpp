@@ -97,7 +97,7 @@ class ControlFile {
 
  private:
   [[nodiscard]] const proto::Setting* find(std::string_view xattr) const;
-  void refused(const std::string& line, bool told);
+  void refused(const std::string& reason, bool told);
 
   std::map<std::string, std::shared_ptr<const proto::Setting>, std::less<>> keys_;
   std::map<std::string, Command, std::less<>> commands_;

@@ -492,6 +492,9 @@ class Control(sandbox.LiveCase):
         self.assertEqual(self.key("last-refusal", ".mergerfs"),
                          "2 branches=-*: branches would leave the pool without a branch")
         self.assertEqual(self.refusal(self.set, "last-refusal", "x"), errno.EROFS)
+        # What was set may be any bytes; what is told of it is text.
+        self.assertEqual(self.refusal(self.set, "branches", b"+/n\xd4\xc3\xbc"), errno.EINVAL)
+        self.assertTrue(self.key("last-refusal").startswith("3 branches=+/n?\u00fc: branches was not changed: branch /n?"))
         # Of two clients each is told its own reason, or where it is to be found.
         work = [subprocess.Popen(["sh", "-c", f'for i in $(seq 30); do "$0" ctl "$1" set cache.attr {value} 2>&1; done',
                                   self.boughfs, self.top], stdout=subprocess.PIPE, text=True) for value in "xy"]

@@ -129,7 +129,7 @@ TEST_CASE("absent: of a directory that is marked as a mount point no other advic
   std::ofstream(g.pool.branch(1) / ".boughfs.branch_mounts_here") << "";
   CHECK(g.list(kRootNode) == EIO);
   REQUIRE(eventually([&] { return g.pool.complaints.size() == 1; }));
-  CHECK(g.pool.complaints[0].find("branch_mounts_here marks it") != std::string::npos);
+  CHECK(g.pool.complaints[0].find(".boughfs.branch_mounts_here in it says") != std::string::npos);
   CHECK(g.pool.complaints[0].find(".boughfs.branch in it") == std::string::npos);
   fs::remove(g.pool.branch(1) / ".boughfs.branch_mounts_here");
   g.bring_back();
