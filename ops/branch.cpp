@@ -224,7 +224,9 @@ Result<void> Branch::verify_root(int fd) {
   const bool same_volume = now.fsid == was.fsid && (was.fsid != 0 || stat->id.device == device());
   const bool same = same_volume && now.ino == was.ino && now.birth_ns == was.birth_ns;
   // On another device f_fsid is another one where it is the device's number.
-  if (!same && !(can_be_told_again(was) && is_same_root(was, now))) return Errno{ESTALE};
+  const bool same_directory = was.ino == now.ino && was.birth_ns == now.birth_ns;
+  if (!same && !(can_be_told_again(was) && same_directory && is_same_root(was, now)))
+    return Errno{ESTALE};
   device_.store(stat->id.device, std::memory_order_relaxed);
   return {};
 }

@@ -27,7 +27,8 @@ struct RootMark {
 
 /// Where f_fsid is kept on the disk, it decides: a directory that was removed and made anew there
 /// is the branch. Of XFS and others it is the device's number, which may be another one after a
-/// restart: there the directory itself must be the same.
+/// restart: there the directory itself must be the same. (While a pool is mounted, everywhere: what
+/// takes its place then is nothing that a user has prepared for it.)
 [[nodiscard]] bool is_same_root(const RootMark& one, const RootMark& other) noexcept;
 
 /// By the branches' paths.
