@@ -49,8 +49,9 @@ std::optional<Allowed> allowed(std::uint32_t command) noexcept {
     case FS_IOC_GETFLAGS:
     case FS_IOC32_GETFLAGS:
       return Allowed{FS_IOC_GETFLAGS, sizeof(int), false};
+    // Not FS_IOC32_SETFLAGS: the kernel gives us the call of a 32-bit program as FS_IOC_SETFLAGS,
+    // and looks at the caller's rights before that alone.
     case FS_IOC_SETFLAGS:
-    case FS_IOC32_SETFLAGS:
       return Allowed{FS_IOC_SETFLAGS, sizeof(int), true, FS_IOC_GETFLAGS};
     case FS_IOC_GETVERSION:
     case FS_IOC32_GETVERSION:

@@ -149,6 +149,8 @@ void NameIndex::take_locked(const NameWatch::Event& event) {
     }
     if (!room) release_locked(slot);
   }
+  // Moved, it would be watched on.
+  if (gone) watch_.remove(event.watch);
 }
 
 void NameIndex::read_events_locked() {

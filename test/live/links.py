@@ -71,7 +71,10 @@ class Links(sandbox.LiveCase):
                 self.assertEqual(os.readlink(os.path.join(branches[0], "t/new")), top + ".mergerfs_rename_exdev/s/f")
                 self.assertEqual(Path(branches[1], ".mergerfs_rename_exdev/s/f").read_text(), "fmore")
                 os.rename(os.path.join(pool.mountpoint, "s"), os.path.join(pool.mountpoint, "t/dir"))
-                self.assertEqual(Path(pool.mountpoint, "t/dir/g").read_text(), "g")
+                # until the kernel hears that the name is a link it takes it for the directory that moved
+                moved = os.path.join(pool.mountpoint, "t/dir")
+                self.eventually(lambda: os.path.islink(moved), 5, "the directory's new name is a link")
+                self.assertEqual(Path(moved, "g").read_text(), "g")
                 self.assertEqual(pool.unmount(), 0)
 
     def test_link_exdev(self):
@@ -138,67 +141,4 @@ class Links(sandbox.LiveCase):
         self.assertEqual(sorted(os.listdir(pool.mountpoint)), ["e", "moved"])
         os.setxattr(os.path.join(pool.mountpoint, ".boughfs"), "user.boughfs.symlinkify", b"false")
         self.assertFalse(os.path.islink(os.path.join(pool.mountpoint, "moved")))
-        self.assertEqual(pool.unmount(), 0, pool.said())
-
-    def test_follow_symlinks(self):
-        """Links of a branch are used as what they lead to, outside of the pool, too; users gain no rights by it."""
-        disk, other = self.file_system("ext4", "disk"), self.file_system("tmpfs", "other")
-        os.makedirs(os.path.join(other, "shared/sub"))
-        Path(other, "shared/f").write_text("target")
-        os.mkdir(os.path.join(other, "secret"), 0o700)
-        Path(other, "secret/t").write_text("secret")
-        Path(other, "roots").write_text("root's")
-        os.chmod(os.path.join(other, "roots"), 0o600)
-        for name, target in (("file", "shared/f"), ("directory", "shared"), ("secret", "secret/t"), ("roots", "roots"),
-                             ("dangling", "nothing")):
-            os.symlink(os.path.join(other, target), os.path.join(disk, name))
-            os.lchown(os.path.join(disk, name), modes.USER, modes.USER)
-        os.mkdir(os.path.join(disk, "loop"))
-        os.symlink("..", os.path.join(disk, "loop/up"))
-        os.symlink("/", os.path.join(disk, "root"))
-        os.chmod(disk, 0o777)
-        pool = self.pool([disk], modes.Root(), ["follow-symlinks=all", "minfreespace=0", "allow-other",
-                                               "threads=2", "cache.attr=0", "cache.entry=0"])
-        top = pool.mountpoint
-        kinds = {name: stat.S_IFMT(os.lstat(os.path.join(top, name)).st_mode)
-                 for name in ("file", "directory", "secret", "roots", "dangling", "loop/up")}
-        self.assertEqual(kinds, {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "secret": stat.S_IFLNK,
-                                 "roots": stat.S_IFREG, "dangling": stat.S_IFLNK, "loop/up": stat.S_IFLNK})
-        as_user = ["setpriv", f"--reuid={modes.USER}", f"--regid={modes.USER}", "--clear-groups"]
-        self.command([*as_user, "cat", os.path.join(top, "roots")], good=(1,))
-        self.command([*as_user, "cat", os.path.join(top, "secret")], good=(1,))
-        self.assertEqual(self.command([*as_user, "cat", os.path.join(top, "file")]), "target")
-        # a directory as Samba or NFS would use it
-        pool.shell("""
-            cp -a directory/f directory/copy
-            printf more >> directory/copy
-            mkdir -p directory/new/deep
-            mv directory/copy directory/new/deep/moved
-            printf +t >> file
-            ln -s shared/f made || exit 1
-            tar cf directory/t.tar directory/new
-            rm -r directory/sub""")
-        self.assertEqual(Path(other, "shared/new/deep/moved").read_text(), "targetmore")
-        self.assertEqual(Path(other, "shared/f").read_text(), "target+t")
-        self.assertEqual(sorted(os.listdir(os.path.join(top, "directory"))), ["f", "new", "t.tar"])
-        self.assertEqual(sorted(os.listdir(os.path.join(other, "shared"))), ["f", "new", "t.tar"])
-        with open(os.path.join(top, "file"), "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
-            mapped[:6] = b"MAPPED"
-            mapped.flush()
-        self.assertEqual(Path(other, "shared/f").read_text(), "MAPPED+t")
-        # nothing goes in a circle, and the server never waits for itself
-        self.command(["timeout", "30", "find", os.path.join(top, "loop")])
-        within = os.path.join(top, "root" + top)
-        for _ in range(8):
-            self.command(["timeout", "20", "stat", within], good=(1,))
-            self.command(["timeout", "20", "ls", "-la", os.path.dirname(within)], good=(0, 1))
-        os.rename(os.path.join(top, "directory"), os.path.join(top, "renamed"))
-        self.assertEqual(Path(top, "renamed/f").read_text(), "MAPPED+t")
-        os.rmdir(os.path.join(top, "renamed"))
-        os.unlink(os.path.join(top, "file"))
-        self.assertEqual(sorted(os.listdir(os.path.join(other, "shared"))), ["f", "new", "t.tar"])
-        self.assertFalse(os.path.lexists(os.path.join(disk, "renamed")))
-        self.assertFalse(os.path.lexists(os.path.join(disk, "file")))
-        os.setxattr(os.path.join(top, ".boughfs"), "user.boughfs.follow-symlinks", b"never")
-        self.eventually(lambda: os.path.islink(os.path.join(top, "roots")), 10, "links are links again")
         self.assertEqual(pool.unmount(), 0, pool.said())

@@ -120,10 +120,10 @@ TEST_CASE("absent, eio: what the branch may have is an error, never a missing na
   CHECK(g.make(d, "new") == 0);
   CHECK(g.remove(kRootNode, "both") == 0);
   CHECK(eventually([&] { return g.pool.port().notified().size() == 2; }));
-  REQUIRE(g.pool.complaints.size() == 2);
-  CHECK(g.pool.complaints[0].find(g.pool.branch(1).string() + " is absent: another directory") !=
+  REQUIRE(g.pool.heard().size() == 2);
+  CHECK(g.pool.heard()[0].find(g.pool.branch(1).string() + " is absent: another directory") !=
         std::string::npos);
-  CHECK(g.pool.complaints[1] == "branch " + g.pool.branch(1).string() + " is back");
+  CHECK(g.pool.heard()[1] == "branch " + g.pool.branch(1).string() + " is back");
 }
 
 TEST_CASE("absent: of a directory that is marked as a mount point no other advice is given") {
@@ -132,9 +132,9 @@ TEST_CASE("absent: of a directory that is marked as a mount point no other advic
   std::ofstream(g.pool.branch(1) / ".boughfs.branch_mounts_here") << "";
   CHECK(g.list(kRootNode) == EIO);
   CHECK(eventually([&] { return g.pool.port().notified().size() == 1; }));
-  REQUIRE(g.pool.complaints.size() == 1);
-  CHECK(g.pool.complaints[0].find(".boughfs.branch_mounts_here in it says") != std::string::npos);
-  CHECK(g.pool.complaints[0].find(".boughfs.branch in it") == std::string::npos);
+  REQUIRE(g.pool.heard().size() == 1);
+  CHECK(g.pool.heard()[0].find(".boughfs.branch_mounts_here in it says") != std::string::npos);
+  CHECK(g.pool.heard()[0].find(".boughfs.branch in it") == std::string::npos);
   fs::remove(g.pool.branch(1) / ".boughfs.branch_mounts_here");
   g.bring_back();
   CHECK(eventually([&] { return g.pool.count("absent_branches") == 0; }));

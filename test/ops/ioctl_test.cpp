@@ -107,6 +107,7 @@ TEST_CASE("ioctl: flags of files and directories") {
     REQUIRE(ioctl.get(handle, FS_IOC_GETFLAGS, flags) == 0);
     CHECK(flags == native_flags(path));
     REQUIRE(ioctl.get(handle, FS_IOC32_GETFLAGS, flags) == 0);
+    CHECK(ioctl.get(handle, FS_IOC32_SETFLAGS, flags) == ENOTTY);
     CHECK(ioctl.set(handle, flags | FS_NODUMP_FL) == 0);
     CHECK((native_flags(path) & FS_NODUMP_FL) != 0);
     CHECK(ioctl.set(handle, flags) == 0);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <span>
@@ -133,6 +134,23 @@ TEST_CASE("name index: a copy of the directory itself goes and comes") {
   fs::rename(g.pool.branch(2) / "aside/d", g.pool.branch(2) / "d");
   std::this_thread::sleep_for(1100ms);
   CHECK(g.look("moved") == 0);
+}
+
+TEST_CASE("name index: what moved away is not watched on") {
+  Ground g;
+  const auto watches = [] {
+    std::size_t count = 0;
+    for (const auto& entry : fs::directory_iterator("/proc/self/fdinfo")) {
+      std::ifstream info(entry.path());
+      for (std::string line; std::getline(info, line);)
+        count += line.starts_with("inotify") ? 1 : 0;
+    }
+    return count;
+  };
+  const std::size_t before = watches();
+  fs::rename(g.pool.branch(0) / "d", g.pool.branch(0) / "elsewhere");
+  CHECK(g.look("f9") == 0);
+  CHECK(watches() == before - 1);
 }
 
 TEST_CASE("name index: more happens than the kernel keeps") {

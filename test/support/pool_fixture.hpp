@@ -19,6 +19,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -106,7 +107,10 @@ class PoolFixture {
     descriptors_before_ = open_descriptors();
     ops::ControlOptions control;
     control.rows = ops::settings_table(settings_);
-    control.complain = [this](const std::string& line) { complaints.push_back(line); };
+    control.complain = [this](const std::string& line) {
+      const std::lock_guard lock(complaining_);
+      complaints.push_back(line);
+    };
     control.notice = control.complain;
     control.mounted_inside = [this] { return mounted_inside; };
     control.mountpoint = "/mnt/pool";
@@ -146,6 +150,11 @@ class PoolFixture {
 
   /// What the control file said to the log.
   std::vector<std::string> complaints;
+  /// The same, while another thread may complain.
+  [[nodiscard]] std::vector<std::string> heard() {
+    const std::lock_guard lock(complaining_);
+    return complaints;
+  }
   /// What the control file is told of mounts inside the pool.
   std::string mounted_inside;
   /// The device that the pool believes to be mounted as.
@@ -376,6 +385,7 @@ class PoolFixture {
   std::size_t descriptors_before_ = 0;
   std::unique_ptr<proto::Filesystem> fs_;
   std::uint64_t next_unique_ = 2;
+  std::mutex complaining_;
   std::deque<std::string> names_;
   std::vector<NodeId> counted_;
   std::vector<Open> handles_;
