@@ -17,8 +17,7 @@ constexpr Default kDefaults[] = {
     {"subtype", "mergerfs"},        {"minfreespace", "4294967295"},
     {"cache.files", "off"},         {"cache.statfs", "0"},
     {"passthrough.io", "off"},      {"flush-on-close", "opened-for-write"},
-    {"scheduling-priority", "-10"}, {"moveonenospc", "pfrd"},
-    {"allow-idmap", "true"},
+    {"scheduling-priority", "-10"}, {"allow-idmap", "true"},
 };
 
 }  // namespace

@@ -182,7 +182,7 @@ class Leftovers {
       });
       if (!file) continue;
       const auto stat = pool_.backing.stat(file->get());
-      if (!stat || !stat->is_regular()) continue;
+      if (!stat || !stat->is_regular() || !is_ours(*stat)) continue;
       // Somebody works with it.
       if (pool_.backing.lock(file->get()).error() == Errno{EWOULDBLOCK}) continue;
       if (name.ends_with(kPartSuffix) || settle_record(file->get(), stat->size))
@@ -197,6 +197,12 @@ class Leftovers {
     DirRef directory;
     const NodeTable::PlaceName* place = nullptr;
   };
+
+  /// Who may write to the branch's root could have made it as well.
+  [[nodiscard]] bool is_ours(const FileStat& stat) const noexcept {
+    constexpr std::uint32_t kWritten = 022;
+    return stat.uid == pool_.own.uid && stat.nlink == 1 && (stat.mode & kWritten) == 0;
+  }
 
   [[nodiscard]] std::vector<std::string> names() {
     std::vector<std::string> found;
@@ -237,6 +243,10 @@ class Leftovers {
     }
     if (unknown_) return false;
     if (old_.size() == all) {
+      if (written_) {
+        say("was changed after a crash ended its move: both copies stay", index_);
+        return true;
+      }
       if (!fresh_.empty()) say("stays here: a crash ended its move", old_.front().branch);
       return remove(fresh_);
     }
@@ -250,6 +260,7 @@ class Leftovers {
     old_.clear();
     unknown_ = false;
     changed_ = false;
+    written_ = false;
     for (const auto& place : record_->names)
       for (std::size_t i = 0; i < set_.size(); ++i) look_at(place, i);
   }
@@ -262,7 +273,9 @@ class Leftovers {
       return;
     }
     if (branch == index_) {
-      if (is_fresh(*stat)) fresh_.push_back({branch, *std::move(directory), &place});
+      if (!is_fresh(*stat)) return;
+      written_ = written_ || !is_as_then(*stat);
+      fresh_.push_back({branch, *std::move(directory), &place});
     } else if (is_old(*stat)) {
       old_.push_back({branch, *std::move(directory), &place});
     } else if (is(*stat, record_->from)) {
@@ -314,6 +327,8 @@ class Leftovers {
   bool unknown_ = false;
   /// The old file was written to since.
   bool changed_ = false;
+  /// The new file was.
+  bool written_ = false;
 };
 
 }  // namespace

@@ -274,6 +274,8 @@ class Relocation {
     const auto copied = copy_into(pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
                                   [this](std::uint64_t at) { return watch_.goes_on(at); });
     if (!copied) return copied.error();
+    // The record tells the old file by its size and times, which must be on the disk as well.
+    if (const auto synced = backing_.sync(file_.get(), false); !synced) return synced;
     RecordFile record(pool_, to);
     MoveRecord about{like_.id, like_.size, like_.mtime, copied->id, names_};
     if (const auto written = record.write(about); !written) return written;

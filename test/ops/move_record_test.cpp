@@ -194,6 +194,27 @@ TEST_CASE("a start removes no file that is not the one of the record") {
   CHECK(ground.tree("b") == kWhole);
 }
 
+TEST_CASE("a start believes no record that another user may have made") {
+  Ground g;
+  SUBCASE("his own") {
+    REQUIRE(::chown((g.path("b") / kRecord).c_str(), 1000, 1000) == 0);
+  }
+  SUBCASE("one that he may write to") {
+    REQUIRE(::chmod((g.path("b") / kRecord).c_str(), 0666) == 0);
+  }
+  g.start();
+  CHECK(g.tree("a") == kWhole);
+}
+
+TEST_CASE("a start removes no new file that was written to since") {
+  Ground g;
+  g.remove("b", "g");
+  std::ofstream(g.path("b") / "d/f", std::ios::app) << " and more";
+  g.start();
+  CHECK(g.tree("a") == kWhole);
+  CHECK(g.tree("b").at("d/f") == "f:text and more");
+}
+
 TEST_CASE("a move whose old branch is not there is ended when it is") {
   Ground ground;
   // A branch that cannot be asked: a directory on its way cannot be opened.
