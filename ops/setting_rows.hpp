@@ -61,9 +61,9 @@ class SettingRows {
     };
     made.get = [words, &bound] {
       const T value = bound;
-      return std::string(std::find_if(words.begin(), words.end(), [value](const Word<T>& word) {
-                           return word.value == value;
-                         })->name);
+      const auto word = std::find_if(words.begin(), words.end(),
+                                     [value](const Word<T>& each) { return each.value == value; });
+      return word == words.end() ? std::string() : std::string(word->name);
     };
     made.fallback = made.get();
     return made;
