@@ -212,7 +212,7 @@ std::string ConfigFile::set(std::string_view path) {
   const bool no_path = path.find('\0') != std::string_view::npos;
   const bool relative = live_.set && !path.empty() && !path.starts_with('/');
   if (no_path || relative) {
-    const std::string why =
+    std::string why =
         no_path ? "wants the path of a file"
                 : "wants an absolute path: the directory of who asks is not known to the pool";
     error_ = EINVAL;

@@ -376,6 +376,7 @@ class Relocation {
   static Result<void> renew(RecordFile& record, MoveRecord& about,
                             const std::vector<NameMove>& moves) {
     std::vector<PlaceName> names;
+    names.reserve(moves.size());
     for (const NameMove& each : moves) names.push_back(each.place);
     if (names == about.names) return {};
     about.names = std::move(names);
