@@ -85,9 +85,12 @@ bool add_names(Backing& backing, int directory, std::uint64_t branch,
 
 }  // namespace
 
-bool NameIndex::list_copy(Pool& pool, int path_fd, std::size_t branch, Copy& copy, Listed& into) {
+bool NameIndex::list_copy(Pool& pool, int path_fd, std::size_t branch, int watch, Copy& copy,
+                          Listed& into) {
   const auto directory = pool.backing.open_at(path_fd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME, 0);
   if (!directory || !lists_truly(pool.backing, directory->get())) return false;
+  copy.watch = watch;
+  if (watch != NameWatch::kNone) return true;
   {
     const std::lock_guard lock(mutex_);
     copy.watch = watch_.add(path_fd);
@@ -109,12 +112,11 @@ bool NameIndex::list(Pool& pool, const BranchSet& set, std::string_view path,
     copy.device = stat->id.device;
     copy.ino = stat->id.ino;
     into.bytes += stat->size;
-    const bool known = i < before.size() && before[i].watch != NameWatch::kNone &&
-                       before[i].device == copy.device && before[i].ino == copy.ino;
-    if (known)
-      copy.watch = before[i].watch;
-    else if (into.bytes > kMostBytes || !list_copy(pool, directory->fd(), i, copy, into))
-      return false;
+    const bool same =
+        i < before.size() && before[i].device == copy.device && before[i].ino == copy.ino;
+    const int watch = same ? before[i].watch : NameWatch::kNone;
+    if (watch == NameWatch::kNone && into.bytes > kMostBytes) return false;
+    if (!list_copy(pool, directory->fd(), i, watch, copy, into)) return false;
   }
   return true;
 }
@@ -154,7 +156,11 @@ void NameIndex::take_locked(const NameWatch::Event& event) {
 }
 
 void NameIndex::read_events_locked() {
-  watch_.read([this](const NameWatch::Event& event) { take_locked(event); });
+  try {
+    watch_.read([this](const NameWatch::Event& event) { take_locked(event); });
+  } catch (const std::bad_alloc&) {
+    take_locked({NameWatch::Event::What::kLost, NameWatch::kNone, {}});
+  }
 }
 
 void NameIndex::unwatch_locked(const Copy& copy) noexcept {

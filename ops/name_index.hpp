@@ -91,7 +91,8 @@ class NameIndex {
 
   [[nodiscard]] bool list(Pool& pool, const BranchSet& set, std::string_view path,
                           const std::vector<Copy>& before, Listed& into);
-  [[nodiscard]] bool list_copy(Pool& pool, int path_fd, std::size_t branch, Copy& copy,
+  /// Only where it has no `watch` yet; a directory whose names have come to fold case is refused.
+  [[nodiscard]] bool list_copy(Pool& pool, int path_fd, std::size_t branch, int watch, Copy& copy,
                                Listed& into);
   void read_events_locked();
   void take_locked(const NameWatch::Event& event);

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -203,6 +204,20 @@ TEST_CASE("name index: where names fold case every branch is asked") {
     });
     CHECK(g.asked("f9", 0) == kind.asked);
   }
+}
+
+TEST_CASE("name index: a directory that comes to fold case is not believed for long") {
+  std::atomic<std::uint32_t> flags = 0;
+  Ground g(EXT4_SUPER_MAGIC, [&flags](std::uint32_t, std::span<std::byte> argument) {
+    const std::uint32_t now = flags;
+    std::memcpy(argument.data(), &now, sizeof now);
+    return 0;
+  });
+  CHECK(g.asked("none", ENOENT) == 0);
+  flags = 0x40000000;
+  std::this_thread::sleep_for(1100ms);
+  for (int i = 0; i < 8; ++i) CHECK(g.look("none") == ENOENT);
+  CHECK(g.asked("none", ENOENT) == 4);
 }
 
 TEST_CASE("name index: a branch that cannot be listed fails no look-up") {
