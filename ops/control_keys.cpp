@@ -43,6 +43,11 @@ std::string open_files(const Pool& pool) {
   return parts;
 }
 
+/// NOTIFY_INC_EPOCH, of Linux 6.16.
+bool knows_epochs(const Pool& pool) {
+  return pool.agreement.minor >= 44;
+}
+
 Result<void> invalidate(Pool& pool, const std::function<std::string()>& mounted_inside,
                         std::string& why) {
   const std::string inside = mounted_inside();
@@ -50,12 +55,19 @@ Result<void> invalidate(Pool& pool, const std::function<std::string()>& mounted_
     why = "would unmount " + inside + ", which is mounted inside the pool: unmount it first";
     return Errno{EBUSY};
   }
+  constexpr const char* kTooMany =
+      "told the kernel as much as its queue takes: set it again for the rest";
   for (const auto& [child, name] : pool.nodes.children(proto::kRootNode)) {
     // The inode first: without its names the kernel may drop it, and then knows of no such inode.
     if (pool.port->notify(proto::InvalidateInode{child, 0, 0}) &&
         pool.port->notify(proto::InvalidateEntry{proto::kRootNode, name, false}))
       continue;
-    why = "told the kernel as much as its queue takes: set it again for the rest";
+    why = kTooMany;
+    return Errno{EAGAIN};
+  }
+  // Names in the root that are known to be absent have no node here.
+  if (knows_epochs(pool) && !pool.port->notify(proto::NotifyIncrementEpoch{})) {
+    why = kTooMany;
     return Errno{EAGAIN};
   }
   return {};
@@ -128,11 +140,10 @@ std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()
 }
 
 void expire_names(Pool& pool, const std::function<std::string()>& mounted_inside) {
-  constexpr std::uint32_t kFirstWithEpoch = 44;
   const Settings& settings = pool.settings;
   const auto longest = std::max(
       {settings.entry_valid.get(), settings.attr_valid.get(), settings.negative_valid.get()});
-  if (longest <= std::chrono::seconds(1) || pool.agreement.minor < kFirstWithEpoch) return;
+  if (longest <= std::chrono::seconds(1) || !knows_epochs(pool)) return;
   if (mounted_inside().empty()) (void)pool.port->notify(proto::NotifyIncrementEpoch{});
 }
 

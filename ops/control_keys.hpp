@@ -21,7 +21,8 @@ namespace bough::ops {
 
 /// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory
 /// back. `cmd.invalidate-all-nodes`: the kernel forgets every name below the root, and what it
-/// keeps of the files and directories in the root. EAGAIN: only so many as its queue takes; the
+/// keeps of the files and directories in the root; names that it knows to be absent from Linux 6.16
+/// on. EAGAIN: only so many as its queue takes; the
 /// rest when it is called again. EBUSY: with the names, the kernel would unmount what is mounted
 /// inside.
 [[nodiscard]] std::vector<ControlFile::Command> pool_commands(

@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import kernel
 import modes
 import sandbox
 
@@ -303,7 +304,8 @@ class Control(sandbox.LiveCase):
         self.gone()
 
     def test_invalidate_all_nodes(self):
-        self.start(("tmpfs", "tmpfs"), options=("minfreespace=1M", "cache.entry=1000", "cache.attr=1000"))
+        self.start(("tmpfs", "tmpfs"), options=("minfreespace=1M", "cache.entry=1000", "cache.attr=1000",
+                                                       "cache.negative-entry=1000"))
         place = os.path.join(self.branches[0], "d", "e")
         os.makedirs(place)
         Path(place, "f").write_text("a")
@@ -312,8 +314,14 @@ class Control(sandbox.LiveCase):
         os.rename(os.path.join(place, "f"), os.path.join(place, "g"))
         Path(place, "f").write_text("replaced")
         self.assertEqual(seen.stat().st_size, 1, "names are not kept: this tests nothing")
+        absent = Path(self.top, "later")
+        self.assertFalse(absent.exists())
+        Path(self.branches[0], "later").write_text("b")
+        self.assertFalse(absent.exists(), "what is absent is not kept: this tests nothing")
         self.set("cmd.invalidate-all-nodes", b"")
         self.eventually(lambda: seen.stat().st_size == 8, 10, "the new file is seen")
+        if kernel.RELEASE >= (6, 16):
+            self.eventually(absent.exists, 10, "what was absent is seen")
 
         inside = os.path.join(self.top, "d")
         self.command(["mount", "-t", "tmpfs", "inside", inside])

@@ -336,7 +336,7 @@ TEST_CASE("cmd.invalidate-all-nodes names what the root holds, or says what kept
   const char* const command = "user.boughfs.cmd.invalidate-all-nodes";
   CHECK(set(pool, node, command, "") == 0);
   const auto& sent = pool.port().notifications;
-  REQUIRE(sent.size() == 4);
+  REQUIRE(sent.size() == 5);
   std::vector<std::pair<NodeId, std::string>> seen;
   for (std::size_t i = 0; i < 4; i += 2) {
     const auto* inode = std::get_if<proto::InvalidateInode>(&sent[i]);
@@ -353,17 +353,23 @@ TEST_CASE("cmd.invalidate-all-nodes names what the root holds, or says what kept
             [](const auto& a, const auto& b) { return a.second < b.second; });
   CHECK(seen == std::vector<std::pair<NodeId, std::string>>{{directory, "d"}, {file, "f"}});
 
+  CHECK(std::holds_alternative<proto::NotifyIncrementEpoch>(sent[4]));
+
   pool.port().room = sent.size() + 3;
   CHECK(set(pool, node, command, "") == EAGAIN);
   REQUIRE(pool.complaints.size() == 1);
   CHECK(pool.complaints[0].find("set it again") != std::string::npos);
-  CHECK(sent.size() == 7);
+  CHECK(sent.size() == 8);
+  pool.port().room = sent.size() + 4;
+  CHECK(set(pool, node, command, "") == EAGAIN);
+  REQUIRE(pool.complaints.size() == 2);
+  CHECK(sent.size() == 12);
 
   pool.mounted_inside = "/pool/stick";
   CHECK(set(pool, node, command, "") == EBUSY);
-  REQUIRE(pool.complaints.size() == 2);
-  CHECK(pool.complaints[1].find("/pool/stick") != std::string::npos);
-  CHECK(sent.size() == 7);
+  REQUIRE(pool.complaints.size() == 3);
+  CHECK(pool.complaints[2].find("/pool/stick") != std::string::npos);
+  CHECK(sent.size() == 12);
 }
 
 TEST_CASE("settings are read while they are set") {
