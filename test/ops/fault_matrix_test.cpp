@@ -19,6 +19,9 @@ constexpr std::array kErrors{EIO, ENOSPC, EROFS, EDQUOT, EMFILE, EINTR, ESTALE};
 #ifdef __SANITIZE_THREAD__
 // Threads meet in the delays only; the rest would just take long.
 constexpr std::uint64_t kShare = 12;
+#elif defined(__SANITIZE_ADDRESS__)
+// The build without it has the others.
+constexpr std::uint64_t kShare = 9;
 #else
 constexpr std::uint64_t kShare = 3;
 #endif

@@ -652,8 +652,8 @@ TEST_CASE("relocate: nothing is lost that many write while a file moves to and f
     name = 1 - name;
     ::usleep(3000);
   });
-  constexpr std::uint64_t kMoves = 20;
-  for (int i = 0; i < 5000 && pool.count("moved_files") < kMoves; ++i) {
+  constexpr std::uint64_t kMoves = 10;
+  for (int i = 0; i < 20000 && pool.count("moved_files") < kMoves; ++i) {
     full.faults->reset();
     full.faults->fail({Call::kWrite, 1, 1, {}}, ENOSPC);
     ::usleep(8000);
