@@ -118,9 +118,9 @@ Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view
                                      const Branch& branch, const Shown& shown) {
   const FileStat& stat = shown.stat;
   const Location where{branch.id(), stat.id};
-  if (shown.followed && !stat.is_directory()) {
-    const auto counted =
-        pool.nodes.count_followed(parent, name, where, number_on(pool, branch, stat.id));
+  if (shown.followed) {
+    const auto counted = pool.nodes.count_followed(
+        parent, name, where, number_on(pool, branch, stat.id), stat.is_directory());
     if (!counted) return Errno{ESTALE};
     pool.free_names.found(parent, name);
     return reply_of(pool, *counted, stat, branch.id());

@@ -350,6 +350,7 @@ class PosixBacking final : public Backing {
   Result<Fd> open_directory(int root, std::string_view path, int flags, bool follow) override {
     flags |= O_DIRECTORY;
     if (path.empty()) path = ".";
+    if (path.find('\0') != std::string_view::npos) return Errno{ELOOP};
     if (openat2_.load(std::memory_order_relaxed)) {
       auto fd = open_in_pieces(root, path, flags, follow);
       if (fd || fd.error() != Errno{ENOSYS}) return fd;
@@ -396,17 +397,26 @@ class PosixBacking final : public Backing {
     return opened([&] { return ::openat(dir, ".", flags | O_TMPFILE | O_CLOEXEC, mode); });
   }
 
-  Result<FileStat> stat_at(int dir, const char* name) override { return stat_but(dir, name, 0); }
+  Result<FileStat> stat_at(int dir, const char* name) override { return stat_with(dir, name, 0); }
 
-  Result<FileStat> stat(int path_fd) override { return stat_but(path_fd, "", AT_EMPTY_PATH); }
-
-  void avoid(std::uint64_t device) noexcept override {
-    avoided_.store(device, std::memory_order_relaxed);
-  }
+  Result<FileStat> stat(int path_fd) override { return stat_with(path_fd, "", AT_EMPTY_PATH); }
 
   Result<FileStat> stat_unasked(int path_fd) override {
     return stat_with(path_fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC);
   }
+
+  Result<std::uint64_t> mount_id(int path_fd) override {
+    struct statx from;
+    const auto call = [&] {
+      return ::statx(path_fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+                     STATX_MNT_ID, &from);
+    };
+    if (uninterrupted(call) < 0) return last_error();
+    if ((from.stx_mask & STATX_MNT_ID) == 0) return Errno{ENOSYS};
+    return from.stx_mnt_id;
+  }
+
+  Result<Mount> mount(std::uint64_t id) override { return find_mount(id); }
 
   Result<FsStat> statfs(int path_fd) override {
     struct ::statfs from;
@@ -613,19 +623,6 @@ class PosixBacking final : public Backing {
   }
 
  private:
-  /// stat_with() of anything but what is to be avoided.
-  Result<FileStat> stat_but(int dir, const char* name, int flags) {
-    if (const std::uint64_t avoided = avoided_.load(std::memory_order_relaxed); avoided != 0) {
-      struct statx seen;
-      if (::statx(dir, name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0,
-                  &seen) == 0 &&
-          makedev(seen.stx_dev_major, seen.stx_dev_minor) == avoided)
-        return Errno{ELOOP};
-    }
-    return stat_with(dir, name, flags);
-  }
-
-  std::atomic<std::uint64_t> avoided_{0};
   std::atomic<bool> openat2_;
 };
 

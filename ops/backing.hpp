@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "ops/fd.hpp"
+#include "ops/mounts.hpp"
 #include "proto/replies.hpp"
 #include "proto/result.hpp"
 
@@ -107,8 +108,9 @@ class Backing {
   /// A directory below `root` by a relative path ("" is a fresh descriptor of the root itself) with
   /// RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS, and RESOLVE_NO_SYMLINKS unless `follow`. A symlink in
   /// the way is ELOOP, an absolute path and one that leaves the root EXDEV. Paths longer than
-  /// PATH_MAX are walked in pieces. Without openat2(2) every path is walked name by name, ".." is
-  /// always EXDEV, and a symlink that is followed may lead out.
+  /// PATH_MAX are walked in pieces; one with a zero byte in it (followed_path.hpp) is ELOOP.
+  /// Without openat2(2) every path is walked name by name, ".." is always EXDEV, and a symlink that
+  /// is followed may lead out.
   virtual Result<Fd> open_directory(int root, std::string_view path, int flags, bool follow) = 0;
   /// `name` in `dir`; O_NOFOLLOW and O_NOCTTY are added.
   virtual Result<Fd> open_at(int dir, const char* name, int flags, std::uint32_t mode) = 0;
@@ -135,9 +137,12 @@ class Backing {
   /// The same as far as this kernel knows it: of a file that a server has, the server is not asked.
   /// Its device and type are always known.
   virtual Result<FileStat> stat_unasked(int path_fd) = 0;
-  /// From now on stat() and stat_at() of what is on this device are ELOOP, and nobody is asked for
-  /// that: the one who calls is its server. 0: of nothing. Costs them a call more.
-  virtual void avoid(std::uint64_t device) noexcept = 0;
+  /// The number of the mount (STATX_MNT_ID) that the file was reached by; no server is asked. While
+  /// the descriptor is open no other mount gets it. ENOSYS: the kernel does not tell (before 5.8).
+  virtual Result<std::uint64_t> mount_id(int path_fd) = 0;
+  /// What kind of mount that is, from the kernel's own list (mounts.hpp). ENOENT: it is not in the
+  /// list, being unmounted or out of the process's sight.
+  virtual Result<Mount> mount(std::uint64_t id) = 0;
   virtual Result<FsStat> statfs(int path_fd) = 0;
   /// The link's text; path_fd is the symlink itself.
   virtual Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) = 0;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "ops/followed_path.hpp"
 #include "ops/rename_exdev.hpp"
 
 namespace bough::ops {
@@ -33,9 +34,9 @@ FileStat as_link(const FileStat& file, std::size_t size) noexcept {
   return link;
 }
 
-std::size_t link_size(const Branch& branch, std::string_view directory,
-                      std::string_view name) noexcept {
-  const std::size_t between = directory.empty() ? 0 : directory.size() + 1;
+std::size_t link_size(const Branch& branch, std::string_view directory, std::string_view name) {
+  const std::size_t size = is_followed(directory) ? plain_path(directory).size() : directory.size();
+  const std::size_t between = size == 0 ? 0 : size + 1;
   return branch.path().size() + 1 + between + name.size();
 }
 
@@ -52,7 +53,7 @@ Result<std::size_t> link_text(const Pool& pool, NodeId node, std::span<std::byte
   if (!pool.nodes.view(node, view) || !view.named) return Errno{ESTALE};
   const Branch* const branch = set->by_id(view.location.branch);
   if (branch == nullptr) return Errno{ESTALE};
-  const std::string text = branch->path() + "/" + joined(view.path.view(), view.name());
+  const std::string text = branch->path() + "/" + joined(plain_path(view.path.view()), view.name());
   const std::size_t size = std::min({text.size(), out.size(), kLinkMax});
   std::memcpy(out.data(), text.data(), size);
   return size;

@@ -29,7 +29,7 @@ inline constexpr std::size_t kLinkMax = 4095;
 
 /// The length of the text: the branch's path, and `name` in its directory `directory`.
 [[nodiscard]] std::size_t link_size(const Branch& branch, std::string_view directory,
-                                    std::string_view name) noexcept;
+                                    std::string_view name);
 /// The same of a node. 0: no name leads to it, or its branch has left the pool.
 [[nodiscard]] std::size_t link_size(const Pool& pool, const NodeView& view);
 /// Its text, as much of it as there is room for. ESTALE: there is none any more.

@@ -88,7 +88,7 @@ Result<proto::EntryReply> make_name(Pool& pool, CreateFunction function, const C
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
-  const auto set = pool.branches.snapshot();
+  const auto set = branches_of(pool, path.view());
   PoolFacts facts(pool, *set, path.view());
   const auto existing = find_existing(pool, context, facts, name);
   if (!existing) return existing.error();
@@ -196,7 +196,7 @@ Result<proto::CreateReply> create(Pool& pool, const Context& context,
   if (name.size() > kNameMax) return Errno{ENAMETOOLONG};
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
-  const auto set = pool.branches.snapshot();
+  const auto set = branches_of(pool, path.view());
   PoolFacts facts(pool, *set, path.view());
   // The kernel sends CREATE for a name that it believes is free, and has checked nobody's right to
   // open what came there meanwhile: after ESTALE it looks the name up afresh, and opens it with all
@@ -244,7 +244,7 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
                                    const proto::TmpfileRequest& request) {
   PathText path;
   if (const auto known = directory_path(pool, context.node, path); !known) return known.error();
-  const auto set = pool.branches.snapshot();
+  const auto set = branches_of(pool, path.view());
   PoolFacts facts(pool, *set, path.view());
   // O_EXCL (never to be linked) is kept by the kernel itself.
   const std::uint32_t file_flags = request.flags & ~static_cast<std::uint32_t>(O_TMPFILE | O_EXCL);

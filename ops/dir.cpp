@@ -12,6 +12,7 @@
 #include "ops/attributes.hpp"
 #include "ops/control_names.hpp"
 #include "ops/dir_snapshot.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/inode_number.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
@@ -85,7 +86,7 @@ Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std:
     auto fd = open_readable_directory(pool, set[i], path);
     if (fd)
       opened[i] = *std::move(fd);
-    else if (!means_absent(fd.error()) && fd.error() != Errno{ESTALE})
+    else if (!means_absent(fd.error()) && (fd.error() != Errno{ESTALE} || is_followed(path)))
       return fd.error();
     return {};
   });
@@ -451,13 +452,15 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, Branch& branch, std::
     const auto stat = pool.backing.stat(fd);
     return stat && stat->nlink == 0 ? Result<void>() : at.error();
   }
+  const bool follows = pool.settings.links.follow != FollowSymlinks::kNever;
+  PathText path;
+  const bool named = follows && directory_path(pool, handle.node, path).has_value();
   const auto look = [&](const char* name) -> Result<Seen> {
-    const auto stat = pool.backing.stat_at(fd, name);
+    // A link that is gone cannot say into what may be looked; a directory that is gone is empty.
+    if (follows && !named) return Errno{ENOENT};
+    const auto stat = stat_name(pool, branch, path.view(), fd, name);
     if (!stat) return stat.error();
-    if (!stat->is_symlink() || pool.settings.links.follow == FollowSymlinks::kNever)
-      return Seen{&branch, {*stat, false}};
-    PathText path;
-    if (const auto known = directory_path(pool, handle.node, path); !known) return known.error();
+    if (!follows) return Seen{&branch, {*stat, false}};
     return Seen{&branch, shown_as(pool, branch, path.view(), fd, name, *stat)};
   };
   const Numbers number(pool, handle.node);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/followed_link.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
 #include "ops/shown_copy.hpp"
@@ -272,7 +273,7 @@ Result<std::size_t> explain(Pool& pool, const Context& context, std::string_view
   if (name.find('/') != std::string_view::npos || is_dot(name)) return Errno{ENODATA};
   const auto subject = subject_of(pool, context.node, name, create.has_value());
   if (!subject) return subject.error();
-  const auto set = pool.branches.snapshot();
+  const auto set = branches_of(pool, subject->directory);
   const bool of_name = !create && !subject->name.empty();
   PoolFacts facts(pool, *set, subject->directory, of_name ? subject->name.c_str() : nullptr);
   KeptFacts kept(facts);

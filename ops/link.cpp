@@ -1,6 +1,7 @@
 #include <string>
 
 #include "ops/attributes.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/rename_exdev.hpp"
@@ -33,6 +34,7 @@ Result<proto::EntryReply> link_by_symlink(Pool& pool, const Context& context,
   NodeView view;
   if (how == LinkExdev::kPassthrough || !pool.nodes.view(request.old_node, view) || !view.named)
     return Errno{EXDEV};
+  if (is_followed(view.path.view()) || is_followed(new_path)) return Errno{EXDEV};
   const std::string old_path = joined(view.path.view(), view.name());
   std::string target;
   switch (how) {

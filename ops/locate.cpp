@@ -8,6 +8,7 @@
 #include "ops/all_copies.hpp"
 #include "ops/converted_link.hpp"
 #include "ops/followed_link.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/shown_copy.hpp"
@@ -42,7 +43,7 @@ auto choose(Pool& pool, Pick pick, const BranchSet& set, std::string_view path, 
 /// disk is gone (ESTALE from its root) takes no part: the pool of the others goes on.
 Errno why_none(const PoolFacts& facts, const policy::Choice& choice) noexcept {
   const auto& failed = facts.first_error();
-  if (failed && *failed != Errno{ESTALE}) return *failed;
+  if (failed && (*failed != Errno{ESTALE} || facts.is_followed())) return *failed;
   return refusal_errno(choice.refusal());
 }
 
@@ -99,9 +100,10 @@ Result<NodeFile> reach_file(Pool& pool, NodeView& view) {
   found.followed = view.followed;
   const auto stat =
       by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
-        auto fd = view.followed ? follow_link(pool, directory, name) : open_with_relief(pool, [&] {
-          return pool.backing.open_at(directory, name, O_PATH, 0);
-        });
+        auto fd = view.followed ? follow_link(pool, *branch, directory, name)
+                                : open_with_relief(pool, [&] {
+                                    return pool.backing.open_at(directory, name, O_PATH, 0);
+                                  });
         if (!fd) return fd.error();
         found.own = std::move(*fd);
         return pool.backing.stat(found.own.get());
@@ -132,8 +134,8 @@ Result<FileStat> stat_file(Pool& pool, NodeView& view) {
     const auto stat = [&]() -> Result<FileStat> {
       if (on == nullptr) return Errno{ESTALE};
       return by_names(pool, *on, view, [&](int directory, const char* name) -> Result<FileStat> {
-        if (!view.followed) return pool.backing.stat_at(directory, name);
-        const auto target = follow_link(pool, directory, name);
+        if (!view.followed) return stat_name(pool, *on, view.path.view(), directory, name);
+        const auto target = follow_link(pool, *on, directory, name);
         if (!target) return target.error();
         return pool.backing.stat(target->get());
       });
@@ -229,25 +231,21 @@ void relieve_descriptors(Pool& pool) noexcept {
 }
 
 Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path) {
-  auto opened = open_with_relief(pool, [&] { return branch.directory(path); });
-  if (opened || opened.error() != Errno{ELOOP} || !follows_directories(pool.settings))
-    return opened;
+  if (!is_followed(path)) return open_with_relief(pool, [&] { return branch.directory(path); });
   auto followed = follow_path(pool, branch, path, O_PATH);
   if (!followed) return followed.error();
   return DirRef(*std::move(followed));
 }
 
 Result<Fd> open_readable_directory(Pool& pool, Branch& branch, std::string_view path) {
-  auto opened = open_with_relief(pool, [&] { return branch.readable_directory(path); });
-  if (opened || opened.error() != Errno{ELOOP} || !follows_directories(pool.settings))
-    return opened;
-  return follow_path(pool, branch, path, O_RDONLY);
+  if (is_followed(path)) return follow_path(pool, branch, path, O_RDONLY);
+  return open_with_relief(pool, [&] { return branch.readable_directory(path); });
 }
 
 Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path) {
   constexpr std::chrono::seconds kLongest{1};
   const auto valid = std::min<std::chrono::nanoseconds>(pool.settings.entry_valid, kLongest);
-  if (path.empty() || valid.count() == 0 || branch.retired())
+  if (path.empty() || valid.count() == 0 || branch.retired() || is_followed(path))
     return open_directory(pool, branch, path);
   DirectoryCache& cache = pool.directories;
   if (auto kept = cache.find(branch.id(), path, valid)) return DirRef(std::move(kept));
@@ -264,6 +262,8 @@ Result<void> directory_path(Pool& pool, NodeId directory, PathText& into) {
   if (pool.nodes.directory_path(directory, into)) return {};
   NodeView view;
   if (!pool.nodes.view(directory, view)) return Errno{ESTALE};
+  // The name leads to another directory now, or is gone: the kernel looks it up again.
+  if (view.followed && view.directory) return Errno{ESTALE};
   return view.directory ? Errno{ENOENT} : Errno{ENOTDIR};
 }
 

@@ -32,7 +32,8 @@ auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
   return call();
 }
 
-/// The directory `path` on `branch`, O_PATH, with relief; with follow-symlinks also by links.
+/// The directory `path` on `branch`, O_PATH, with relief; where is_followed(path), as
+/// follow_path().
 [[nodiscard]] Result<DirRef> open_directory(Pool& pool, Branch& branch, std::string_view path);
 /// The same, readable.
 [[nodiscard]] Result<Fd> open_readable_directory(Pool& pool, Branch& branch, std::string_view path);
@@ -40,7 +41,8 @@ auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
 /// The same as it was lately (see DirectoryCache), for looking up what is verified or merely shown.
 [[nodiscard]] Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path);
 
-/// A directory node's path. ESTALE: the node is not known; ENOTDIR: it is a file; ENOENT: no name
+/// A directory node's path. ESTALE: the node is not known, or no name leads to it any more and it
+/// was followed; ENOTDIR: it is a file; ENOENT: no name
 /// leads to it any more.
 [[nodiscard]] Result<void> directory_path(Pool& pool, NodeId directory, PathText& into);
 

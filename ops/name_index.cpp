@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 
+#include "ops/followed_path.hpp"
 #include "ops/hash.hpp"
 #include "ops/locate.hpp"
 #include "ops/pool.hpp"
@@ -218,6 +219,8 @@ NameIndex::Answer NameIndex::ask(Pool& pool, const BranchSet& set, proto::NodeId
   constexpr std::chrono::seconds kLongest{1};
   const auto valid = std::min<std::chrono::nanoseconds>(pool.settings.entry_valid, kLongest);
   if (valid.count() == 0 || set.size() < 2 || set.size() > kMostBranches) return {};
+  // Each look-up walks the link's way anew, and one branch is asked.
+  if (is_followed(path)) return {};
   const auto now = Clock::now();
   const std::uint64_t hash = hash_text(name);
   Slot& slot = slots_[mix_hash(directory.value) % kSlots];

@@ -14,8 +14,9 @@ enum class NodeKind : std::uint8_t {
   kFree,
   kFile,
   kDirectory,
-  kLink,      ///< a file that is shown as a symbolic link to itself
-  kFollowed,  ///< the file that a symbolic link leads to
+  kLink,               ///< a file that is shown as a symbolic link to itself
+  kFollowed,           ///< the file that a symbolic link leads to
+  kFollowedDirectory,  ///< the same of a directory: with edges, and a FileId
 };
 
 /// One node of NodeTable.

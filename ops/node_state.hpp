@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/chain_index.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/hash.hpp"
 #include "ops/inode_number.hpp"
 #include "ops/name_arena.hpp"
@@ -77,9 +78,13 @@ struct NodeTable::State {
 
   // --- finding
   [[nodiscard]] Slot find(NodeId node) const noexcept { return nodes.find(node.value); }
+  [[nodiscard]] bool is_directory(Slot slot) const noexcept {
+    const NodeKind kind = nodes[slot].kind;
+    return kind == NodeKind::kDirectory || kind == NodeKind::kFollowedDirectory;
+  }
   [[nodiscard]] Slot find_directory(NodeId node) const noexcept {
     const Slot slot = find(node);
-    return slot != 0 && nodes[slot].kind == NodeKind::kDirectory ? slot : 0;
+    return slot != 0 && is_directory(slot) ? slot : 0;
   }
   [[nodiscard]] Slot find_file(const FileId& file) const {
     return files.find(file_hash(file), [&](const NodeRecord& node) {
@@ -118,7 +123,10 @@ struct NodeTable::State {
         into.clear();
         return false;
       }
-      into.prepend(name_of(edges[edge]));
+      if (nodes[directory].kind == NodeKind::kFollowedDirectory)
+        into.prepend(MarkedName(name_of(edges[edge]), NodeId{nodes[directory].id}).view());
+      else
+        into.prepend(name_of(edges[edge]));
       directory = edges[edge].parent;
     }
     return true;
@@ -138,7 +146,7 @@ struct NodeTable::State {
   }
   /// Of one that lost its name: what it was.
   [[nodiscard]] std::uint64_t ino_of(Slot slot) const {
-    if (nodes[slot].kind != NodeKind::kDirectory) return nodes[slot].ino;
+    if (!is_directory(slot)) return nodes[slot].ino;
     const auto sum = path_sum_of(slot);
     return sum ? path_ino(*sum) : nodes[slot].ino;
   }
@@ -155,10 +163,11 @@ struct NodeTable::State {
   void describe(Slot slot, NodeView& into) {
     NodeRecord& node = nodes[slot];
     into.node = NodeId{node.id};
-    into.directory = node.kind == NodeKind::kDirectory;
+    into.directory = is_directory(slot);
     into.link = node.kind == NodeKind::kLink;
-    into.followed = node.kind == NodeKind::kFollowed;
-    into.location = into.directory ? Location{} : Location{node.branch, file_of(node)};
+    into.followed = node.kind == NodeKind::kFollowed || node.kind == NodeKind::kFollowedDirectory;
+    const bool plain = node.kind == NodeKind::kDirectory;
+    into.location = plain ? Location{} : Location{node.branch, file_of(node)};
     const auto sum = into.directory ? path_sum_of(slot) : std::nullopt;
     into.path_sum = sum.value_or(0);
     into.ino = sum ? path_ino(*sum) : node.ino;
@@ -353,7 +362,7 @@ struct NodeTable::State {
   /// A directory would become its own descendant: the kernel never asks for that.
   [[nodiscard]] bool would_contain_itself(Slot edge, Slot new_parent) const noexcept {
     const Slot slot = edges[edge].node;
-    return nodes[slot].kind == NodeKind::kDirectory && lies_in(new_parent, slot);
+    return is_directory(slot) && lies_in(new_parent, slot);
   }
   /// What `name` in `parent` led to loses that name, and keeps `victim`. `parent` 0, or a name that
   /// cannot be: the edge goes. A directory is never moved into itself.

@@ -213,7 +213,7 @@ std::uint32_t NodeTable::edges(std::uint32_t position, std::vector<Edge>& into) 
     for (std::uint32_t left = node.names; left != 0; --left, at = state->edges[at].next) {
       const EdgeRecord& edge = state->edges[at];
       into.push_back({NodeId{state->nodes[edge.parent].id}, NodeId{node.id},
-                      node.kind == NodeKind::kDirectory, std::string(state->name_of(edge))});
+                      state->is_directory(slot), std::string(state->name_of(edge))});
     }
   }
   return end < state->nodes.used() ? end : 0;

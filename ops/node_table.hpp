@@ -22,7 +22,8 @@ using proto::NodeId;
 using BranchId = std::uint32_t;
 inline constexpr BranchId kNoBranch = 0xffffffff;
 
-/// Where a file node's file is. Directories have none: a directory is its edges.
+/// Where a file node's file is. Directories have none, but those that links lead to: a directory is
+/// its edges.
 struct Location {
   BranchId branch = kNoBranch;
   FileId file;
@@ -34,7 +35,8 @@ struct NodeView {
   bool directory = false;
   /// A file that is shown as a symbolic link to itself (converted_link.hpp).
   bool link = false;
-  /// What its name, a symbolic link on its branch, leads to (followed_link.hpp).
+  /// What its name, a symbolic link on its branch, leads to (followed_link.hpp). `location` is
+  /// that, of a directory too.
   bool followed = false;
   Location location;
   /// Of which the number that users see is made (inode_number.hpp): a file's by inode, fixed when
@@ -102,10 +104,11 @@ class NodeTable {
   /// is. Nothing, too, while a handle holds a node of the file, or if no name leads to `parent`.
   [[nodiscard]] std::optional<Counted> count_link(NodeId parent, std::string_view name,
                                                   const Location& where, std::uint64_t ino);
-  /// The same for a name that is a symbolic link on the branch, and `where` what it leads to. It
-  /// has this node alone.
+  /// The same for a name that is a symbolic link on the branch, and `where` what it leads to, a
+  /// directory or something else. It has this node alone, and another one when it leads elsewhere.
   [[nodiscard]] std::optional<Counted> count_followed(NodeId parent, std::string_view name,
-                                                      const Location& where, std::uint64_t ino);
+                                                      const Location& where, std::uint64_t ino,
+                                                      bool to_directory);
   /// `name` in `parent` is a directory.
   [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
   /// A file without a name (O_TMPFILE). `victim` keeps it reachable.
@@ -125,7 +128,11 @@ class NodeTable {
   // --- asking
   /// False: not known (ESTALE for the kernel).
   [[nodiscard]] bool view(NodeId node, NodeView& into) const;
-  /// A directory's path; false: not known, not a directory, or no name leads to it any more.
+  /// What a link to a directory led to when its node was made, and the link's branch: both for
+  /// good. Nothing: `node` is no such node.
+  [[nodiscard]] std::optional<Location> followed_directory(NodeId node) const;
+  /// A directory's path (followed_path.hpp); false: not known, not a directory, or no name leads to
+  /// it any more.
   [[nodiscard]] bool directory_path(NodeId node, PathText& into) const;
   /// Another name of the same file, to try when the last used one turned out to lead elsewhere:
   /// makes the next edge the last used one and fills `into`. False: all were tried (`tried`

@@ -15,7 +15,8 @@ namespace bough::ops {
 
 std::optional<Errno> unanswered(const PoolFacts& facts) noexcept {
   const auto& failed = facts.first_error();
-  return failed && *failed != Errno{ESTALE} ? failed : std::nullopt;
+  const bool gone = failed == Errno{ESTALE} && !facts.is_followed();
+  return gone ? std::nullopt : failed;
 }
 
 Result<std::optional<Existing>> find_existing(Pool& pool, const Context& context, PoolFacts& facts,
@@ -25,7 +26,7 @@ Result<std::optional<Existing>> find_existing(Pool& pool, const Context& context
   std::optional<Errno> failure;
   for (std::size_t i = 0; i < facts.branches(); ++i) {
     if (!facts.exists(i)) continue;
-    const auto stat = pool.backing.stat_at(facts.directory(i).fd(), name.c_str());
+    const auto stat = facts.stat_name(i, name.c_str());
     if (stat) return std::optional(Existing{i, *stat});
     if (!means_absent(stat.error()) && !failure) failure = stat.error();
   }

@@ -12,7 +12,8 @@
 namespace bough::ops {
 
 /// What kept a branch from saying whether it has the directory or name in question. A branch whose
-/// disk is gone (ESTALE from its root) takes no part and is no error.
+/// disk is gone (ESTALE from its root) takes no part and is no error; below a followed link there
+/// is no other branch to go on with, so that ESTALE is one.
 [[nodiscard]] std::optional<Errno> unanswered(const PoolFacts& facts) noexcept;
 
 /// A name that is there already.

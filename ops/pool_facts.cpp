@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/followed_link.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/locate.hpp"
 #include "ops/minimum_free.hpp"
 
@@ -47,11 +49,19 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
   into.directory = *std::move(directory);
   into.fresh = directories_ == Directories::kNow;
   if (name_ == nullptr) return {};
-  const auto stat = pool_.backing.stat_at(into.directory.fd(), name_);
+  const auto stat = ops::stat_name(pool_, set_[branch], path_, into.directory.fd(), name_);
   // Of NFS, about this directory alone: no word about the disk.
   if (!stat) return stat.error() == Errno{ESTALE} ? Errno{EIO} : stat.error();
   into.stat = *stat;
   return {};
+}
+
+bool PoolFacts::is_followed() const noexcept {
+  return ops::is_followed(path_);
+}
+
+Result<FileStat> PoolFacts::stat_name(std::size_t branch, const char* name) {
+  return ops::stat_name(pool_, set_[branch], path_, directory(branch).fd(), name);
 }
 
 void PoolFacts::note_failure(Errno error) noexcept {

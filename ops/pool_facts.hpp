@@ -39,6 +39,11 @@ class PoolFacts final : public policy::Facts {
   /// The branch's own, else the pool's, else the smaller of 4 GiB and 5 % of the branch.
   [[nodiscard]] std::uint64_t minimum_free(std::size_t branch) override;
 
+  /// Whether `path` leads through a followed link: ESTALE then means that this leads elsewhere now.
+  [[nodiscard]] bool is_followed() const noexcept;
+  /// Attributes of another name in the directory `path`, where that exists.
+  [[nodiscard]] Result<FileStat> stat_name(std::size_t branch, const char* name);
+
   /// Branches that are known not to have the name are not asked for it. Before the first exists().
   void use(const NameIndex::Answer& known) { known_ = known; }
 

@@ -15,6 +15,7 @@
 
 #include "ops/copy_metadata.hpp"
 #include "ops/file_copy.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/handle_switch.hpp"
 #include "ops/locate.hpp"
 #include "ops/move_record.hpp"
@@ -206,6 +207,9 @@ class Relocation {
     auto names = all_names(like_);
     if (!names) return names.error();
     names_ = *std::move(names);
+    // What is below a followed link stays where that leads.
+    for (const PlaceName& each : names_)
+      if (is_followed(each.directory)) return Errno{EXDEV};
     for (const PlaceName& each : names_)
       if (const auto alone = has_no_copy(each); !alone) return alone;
     return {};

@@ -68,7 +68,8 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
   return {};
 }
 
-/// A link that is shown as the directory that it leads to goes as such.
+/// Where a link is shown, as the directory that it leads to, the links of that name go, and no
+/// directory.
 ///
 /// Every copy is looked at before the first goes. Copies on branches that the action policy leaves
 /// out stay; the kernel's directory is dead all the same, so the name means another node from then
@@ -79,17 +80,16 @@ Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::strin
   PoolFacts facts(pool, *set, path, name.c_str(), directories);
   const policy::Choice shown = choose_shown(pool.settings, facts, pool.random);
   if (shown.empty()) return unanswered(facts).value_or(refusal_errno(shown.refusal()));
-  const bool follows = follows_directories(pool.settings);
-  const auto is_link = [&](std::size_t i) { return follows && facts.stat(i).is_symlink(); };
+  const bool link = follows_directories(pool.settings) && facts.stat(shown[0]).is_symlink();
   const auto is_copy = [&](std::size_t i) {
-    return facts.exists(i) && (facts.stat(i).is_directory() || is_link(i));
+    return facts.exists(i) && (link ? facts.stat(i).is_symlink() : facts.stat(i).is_directory());
   };
   if (!is_copy(shown[0])) return Errno{ENOTDIR};
   std::size_t copies = 0;
   for (std::size_t i = 0; i < set->size(); ++i) copies += is_copy(i) ? 1 : 0;
   // Of a single copy rmdir(2) itself says whether it is empty.
-  for (std::size_t i = 0; copies > 1 && i < set->size(); ++i) {
-    if (!is_copy(i) || is_link(i)) continue;
+  for (std::size_t i = 0; !link && copies > 1 && i < set->size(); ++i) {
+    if (!is_copy(i)) continue;
     const auto empty = is_empty_directory(pool, facts.directory(i).fd(), name.c_str());
     if (!empty && empty.error() == Errno{ENOENT}) continue;
     if (!empty) return empty.error();
@@ -104,7 +104,7 @@ Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::strin
     if (const auto reached = facts.reach_now(targets[i]); !reached) return reached;
 
   std::shared_ptr<Fd> victim;
-  if (pool.nodes.child(context.node, name.view()) != proto::kNoNode && !is_link(shown[0]))
+  if (pool.nodes.child(context.node, name.view()) != proto::kNoNode && !link)
     victim =
         pin_victim(pool, facts.directory(shown[0]).fd(), name.c_str(), facts.stat(shown[0]).id);
   // The copy that users see goes last: if a removal fails, what they see is unchanged.
@@ -113,8 +113,8 @@ Result<void> rmdir_now(Pool& pool, const Context& context, Name name, std::strin
     const std::size_t index = targets[i];
     if (!is_copy(index)) continue;
     const int parent = facts.directory(index).fd();
-    const auto removed = is_link(index) ? pool.backing.unlink_at(parent, name.c_str())
-                                        : pool.backing.rmdir_at(parent, name.c_str());
+    const auto removed = link ? pool.backing.unlink_at(parent, name.c_str())
+                              : pool.backing.rmdir_at(parent, name.c_str());
     if (!removed && removed.error() != Errno{ENOENT}) return removed.error();
     acted = acted || removed;
     any = true;
@@ -148,8 +148,6 @@ Result<void> rmdir(Pool& pool, const Context& context, const proto::RmdirRequest
   if (!path.empty()) whole.prepend(path.view());
   for (const auto& branch : *pool.branches.snapshot())
     pool.directories.removed(branch->id(), whole.view());
-  // What was removed may not have been empty.
-  if (follows_directories(pool.settings)) pool.directories.moved();
   return done ? done : not_there(pool, context, done.error());
 }
 

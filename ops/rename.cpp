@@ -222,6 +222,7 @@ class Renaming {
     NodeView node;
     const NodeId child = pool_.nodes.child(request_.new_parent, request_.new_name.view());
     if (child == proto::kNoNode || !pool_.nodes.view(child, node)) return nullptr;
+    if (node.followed) return nullptr;
     if (node.directory)
       return pin_victim(pool_, new_.directory(*shown_new_).fd(), new_name(),
                         new_.stat(*shown_new_).id);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ops/clone_path.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/shown_copy.hpp"
@@ -190,6 +191,8 @@ Result<void> rename_aside(Pool& pool, const Context& context, const proto::Renam
                           std::string_view old_path, std::string_view new_path) {
   const RenameExdev how = pool.settings.links.rename_exdev;
   if (how == RenameExdev::kPassthrough) return Errno{EXDEV};
+  // The link would lead past the one that is followed.
+  if (is_followed(old_path) || is_followed(new_path)) return Errno{EXDEV};
   if (how == RenameExdev::kAbsolute && pool.mountpoint.empty()) return Errno{EXDEV};
   const std::string_view first = old_path.substr(0, old_path.find('/'));
   if (first == kAsideDirectory || (old_path.empty() && request.old_name.view() == kAsideDirectory))

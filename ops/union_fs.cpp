@@ -21,6 +21,7 @@
 #include "ops/caller.hpp"
 #include "ops/control_file.hpp"
 #include "ops/control_keys.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/link_cow.hpp"
@@ -291,7 +292,7 @@ class UnionFs final : public proto::Filesystem {
     if (!pool_.nodes.view(node, view)) return "(unknown)";
     if (!view.named) return "(unlinked)";
     std::string path = "/";
-    path += view.path.view();
+    path += plain_path(view.path.view());
     if (!view.directory) {
       if (path.size() > 1) path += '/';
       path += view.name();

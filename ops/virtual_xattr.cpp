@@ -3,6 +3,7 @@
 #include <string>
 
 #include "ops/explain.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/place.hpp"
 #include "ops/pool_facts.hpp"
 #include "ops/value_out.hpp"
@@ -18,7 +19,7 @@ std::string full_path(const Branch& branch, std::string_view relative) {
 }
 
 std::string relative_path(const NodeView& view) {
-  std::string path(view.path.view());
+  std::string path = plain_path(view.path.view());
   if (view.directory) return path;
   if (!path.empty()) path += '/';
   return path.append(view.name());

@@ -1,67 +1,14 @@
 #include <dirent.h>
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 
-#include "ops/followed_link.hpp"
-#include "test/support/branch_tree.hpp"
-#include "test/support/pool_fixture.hpp"
+#include "test/ops/followed_ground.hpp"
 
 namespace bough::test {
-namespace {
-
-using ops::FollowSymlinks;
-using proto::kRootNode;
-using proto::NodeId;
-
-constexpr std::uint32_t kType = 0170000;
-
-PoolFixture::Tune following(FollowSymlinks which) {
-  return [which](ops::Settings& settings) { settings.links.follow = which; };
-}
-
-void link_to(const std::filesystem::path& target, const std::filesystem::path& name,
-             uid_t owner = 0) {
-  std::filesystem::create_symlink(target, name);
-  REQUIRE(::lchown(name.c_str(), owner, owner) == 0);
-}
-
-void write_file(const std::filesystem::path& path, std::string_view text, mode_t mode = 0644) {
-  std::ofstream(path, std::ios::binary) << text;
-  REQUIRE(::chmod(path.c_str(), mode) == 0);
-}
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-proto::EntryReply entry(PoolFixture& pool, NodeId parent, const std::string& name) {
-  auto found = pool.lookup(parent, name);
-  REQUIRE(found.has_value());
-  pool.keep(*found);
-  return std::move(*found);
-}
-
-std::uint32_t type(PoolFixture& pool, const std::string& name) {
-  return entry(pool, kRootNode, name).entry.attr.mode & kType;
-}
-
-int open_error(PoolFixture& pool, NodeId node, std::uint32_t flags) {
-  proto::OpenRequest request;
-  request.flags = flags;
-  auto opened = pool.fs().open(pool.as(node), request);
-  if (!opened) return opened.error().value();
-  pool.release(pool.keep(*opened));
-  return 0;
-}
-
-}  // namespace
 
 TEST_CASE("follow-symlinks: what is done to the file is done to what the link leads to") {
   const TempDir outside;
@@ -271,61 +218,6 @@ TEST_CASE("follow-symlinks: with never, a link costs what a file costs") {
   CHECK(calls("file") == asked);
 }
 
-TEST_CASE("follow-symlinks: a directory is used through the link to it") {
-  const TempDir outside;
-  PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kAll));
-  std::filesystem::create_directories(outside.path() / "t/sub");
-  write_file(outside.path() / "t/f", "target");
-  link_to("f", outside.path() / "t/inner");
-  link_to(outside.path() / "t", pool.branch(1) / "d");
-  const auto shown = entry(pool, kRootNode, "d");
-  CHECK(shown.entry.attr.mode == 0040755);
-  const NodeId d = shown.entry.node;
-  CHECK(pool.list(d) == std::vector<std::string>{"f", "inner", "sub"});
-  CHECK(pool.fs().getattr(pool.as(d), {})->attr.mode == 0040755);
-  CHECK(pool.read(pool.open(pool.walk("d/f"), O_RDONLY)) == "target");
-  CHECK((entry(pool, d, "inner").entry.attr.mode & kType) == S_IFREG);
-
-  // However often it is asked (NameIndex).
-  for (int times = 0; times < 50; ++times) CHECK(pool.walk("d/f") != proto::kNoNode);
-  CHECK(pool.lookup(d, "late").error().value() == ENOENT);
-  write_file(outside.path() / "t/late", "late");
-  CHECK(pool.walk("d/late") != proto::kNoNode);
-  std::filesystem::remove(outside.path() / "t/late");
-
-  // What is new comes into the target, whatever branch the policy likes best.
-  auto made = pool.fs().mkdir(pool.as(pool.walk("d/sub")), {pool.name("deep"), 0750, 0, {}});
-  REQUIRE(made.has_value());
-  pool.keep(*made);
-  CHECK(std::filesystem::is_directory(outside.path() / "t/sub/deep"));
-  const proto::CreateRequest create{pool.name("new"), O_RDWR, 0100640, 0, false, {}};
-  auto created = pool.fs().create(pool.as(d), create);
-  REQUIRE(created.has_value());
-  pool.keep(created->entry);
-  CHECK(pool.write(pool.keep(created->open), "text", 0, O_RDWR).has_value());
-  CHECK(text_of(outside.path() / "t/new") == "text");
-  CHECK_FALSE(pool.exists(0, "d"));
-  CHECK(
-      pool.fs().rename(pool.as(d), {pool.walk("d/sub"), pool.name("new"), pool.name("moved"), 0}));
-  CHECK(text_of(outside.path() / "t/sub/moved") == "text");
-  CHECK(pool.fs().unlink(pool.as(d), {pool.name("f")}));
-  CHECK_FALSE(std::filesystem::exists(outside.path() / "t/f"));
-  proto::SetattrRequest mode;
-  mode.mode = 0700;
-  REQUIRE(pool.fs().setattr(pool.as(d), mode).has_value());
-  struct stat target {};
-  REQUIRE(::stat((outside.path() / "t").c_str(), &target) == 0);
-  CHECK(target.st_mode == 0040700);
-
-  CHECK(pool.fs().rename(pool.as(kRootNode), {kRootNode, pool.name("d"), pool.name("e"), 0}));
-  CHECK(pool.stat(1, "e").st_mode == 0120777);
-  CHECK(pool.walk("e") == d);
-  CHECK(pool.list(d) == std::vector<std::string>{"inner", "sub"});
-  CHECK(pool.fs().rmdir(pool.as(kRootNode), {pool.name("e")}));
-  CHECK_FALSE(pool.exists(1, "e"));
-  CHECK(std::filesystem::exists(outside.path() / "t/sub/moved"));
-}
-
 TEST_CASE("follow-symlinks: each value follows what it says") {
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kNever));
   pool.directory(0, "d");
@@ -349,72 +241,6 @@ TEST_CASE("follow-symlinks: each value follows what it says") {
   const NodeId link = pool.walk("to_d");
   CHECK(link != directory);
   CHECK_FALSE(pool.fs().opendir(pool.as(directory), proto::OpendirRequest{}).has_value());
-}
-
-TEST_CASE("follow-symlinks: no way goes in a circle, or into the pool") {
-  const TempDir outside;
-  PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kDirectory));
-  pool.directory(0, "a/b");
-  link_to(".", pool.branch(0) / "a/self");
-  link_to("..", pool.branch(0) / "a/b/up");
-  link_to("../..", pool.branch(0) / "a/b/top");
-  link_to(outside.path(), pool.branch(0) / "a/out");
-  link_to(pool.branch(0), outside.path() / "back");
-  link_to(pool.branch(0).parent_path(), pool.branch(0) / "above");
-  link_to("/", pool.branch(0) / "root");
-  CHECK((entry(pool, pool.walk("a"), "self").entry.attr.mode & kType) == S_IFLNK);
-  CHECK((entry(pool, pool.walk("a/b"), "up").entry.attr.mode & kType) == S_IFLNK);
-  CHECK((entry(pool, pool.walk("a/b"), "top").entry.attr.mode & kType) == S_IFLNK);
-  CHECK((entry(pool, pool.walk("a/out"), "back").entry.attr.mode & kType) == S_IFLNK);
-  // From above the branch, its own directory leads to where the way came from.
-  const NodeId above = pool.walk("above");
-  const auto again = pool.lookup(above, pool.branch(0).filename().string());
-  if (again) {
-    auto found = entry(pool, above, pool.branch(0).filename().string());
-    CHECK_FALSE(pool.lookup(found.entry.node, "a").has_value());
-  }
-  CHECK_FALSE(pool.lookup(pool.walk("root/proc"), "version").has_value());
-  // As if the pool were mounted at /proc.
-  struct stat proc {};
-  REQUIRE(::stat("/proc", &proc) == 0);
-  pool.own_device = proc.st_dev;
-  pool.fs().idle();
-  const NodeId root = pool.walk("root");
-  CHECK(pool.list(root).size() > 3);
-  CHECK(pool.lookup(root, "proc").error().value() == ENOENT);
-  pool.backing().avoid(0);
-}
-
-TEST_CASE("follow-symlinks: a directory where the link's owner may not go stays a link") {
-  const TempDir outside;
-  PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
-  std::filesystem::create_directories(outside.path() / "secret/t");
-  REQUIRE(::chmod((outside.path() / "secret").c_str(), 0700) == 0);
-  link_to(outside.path() / "secret/t", pool.branch(0) / "roots");
-  link_to(outside.path() / "secret/t", pool.branch(0) / "his", 1234);
-  CHECK(type(pool, "roots") == S_IFDIR);
-  CHECK(type(pool, "his") == S_IFLNK);
-  const NodeId roots = pool.walk("roots");
-  REQUIRE(::lchown((pool.branch(0) / "roots").c_str(), 1234, 1234) == 0);
-  pool.fs().idle();
-  CHECK_FALSE(pool.fs().opendir(pool.as(roots), proto::OpendirRequest{}).has_value());
-}
-
-TEST_CASE("follow-symlinks: a directory of one branch and a link of another are one") {
-  const TempDir outside;
-  PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kDirectory));
-  write_file(outside.path() / "linked", "1");
-  link_to(outside.path(), pool.branch(0) / "d");
-  pool.file(1, "d/real", "2");
-  CHECK(type(pool, "d") == S_IFDIR);
-  CHECK(pool.list(pool.walk("d")) == std::vector<std::string>{"linked", "real"});
-  CHECK(pool.fs().rmdir(pool.as(kRootNode), {pool.name("d")}).error().value() == ENOTEMPTY);
-  CHECK(pool.exists(0, "d"));
-  CHECK(pool.fs().unlink(pool.as(pool.walk("d")), {pool.name("real")}));
-  CHECK(pool.fs().rmdir(pool.as(kRootNode), {pool.name("d")}));
-  CHECK_FALSE(pool.exists(0, "d"));
-  CHECK_FALSE(pool.exists(1, "d"));
-  CHECK(std::filesystem::exists(outside.path() / "linked"));
 }
 
 }  // namespace bough::test

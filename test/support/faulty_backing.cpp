@@ -179,6 +179,16 @@ Result<FileStat> FaultyBacking::stat_unasked(int path_fd) {
   return pass(Call::kStat, path_fd, [&](std::size_t) { return real_.stat_unasked(path_fd); });
 }
 
+Result<std::uint64_t> FaultyBacking::mount_id(int path_fd) {
+  return pass(Call::kMountId, path_fd, [&](std::size_t) { return real_.mount_id(path_fd); });
+}
+
+Result<ops::Mount> FaultyBacking::mount(std::uint64_t id) {
+  auto found = pass(Call::kMount, -1, [&](std::size_t) { return real_.mount(id); });
+  if (found && bend_mount_) bend_mount_(*found);
+  return found;
+}
+
 Result<FsStat> FaultyBacking::statfs(int path_fd) {
   auto stat = pass(Call::kStatfs, path_fd, [&](std::size_t) { return real_.statfs(path_fd); });
   if (stat && bend_statfs_) bend_statfs_(*stat, path_fd);

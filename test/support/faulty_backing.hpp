@@ -28,6 +28,8 @@ enum class Call : std::uint8_t {
   kOpenUnnamed,
   kStatAt,
   kStat,
+  kMountId,
+  kMount,
   kStatfs,
   kReadlink,
   kList,
@@ -88,6 +90,8 @@ class FaultyBacking final : public ops::Backing {
   void bend_statfs(std::function<void(ops::FsStat&, int path_fd)> bend) {
     bend_statfs_ = std::move(bend);
   }
+  /// From now on mount() says what `bend` makes of the truth. Not while calls run.
+  void bend_mount(std::function<void(ops::Mount&)> bend) { bend_mount_ = std::move(bend); }
   /// From now on control() is answered by `answer` where that has one. Not while calls run.
   void answer_control(
       std::function<std::optional<int>(std::uint32_t command, std::span<std::byte>)> answer) {
@@ -117,7 +121,8 @@ class FaultyBacking final : public ops::Backing {
   ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;
   ops::Result<ops::FileStat> stat(int path_fd) override;
   ops::Result<ops::FileStat> stat_unasked(int path_fd) override;
-  void avoid(std::uint64_t device) noexcept override { real_.avoid(device); }
+  ops::Result<std::uint64_t> mount_id(int path_fd) override;
+  ops::Result<ops::Mount> mount(std::uint64_t id) override;
   ops::Result<ops::FsStat> statfs(int path_fd) override;
   ops::Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) override;
   ops::Result<std::size_t> list(int fd, std::span<std::byte> out) override;
@@ -181,6 +186,7 @@ class FaultyBacking final : public ops::Backing {
 
   ops::Backing& real_;
   std::function<void(ops::FsStat&, int)> bend_statfs_;
+  std::function<void(ops::Mount&)> bend_mount_;
   std::function<std::optional<int>(std::uint32_t, std::span<std::byte>)> answer_control_;
   std::atomic<int> last_read_fd_{-1};
   mutable std::mutex mutex_;
