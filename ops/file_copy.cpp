@@ -13,6 +13,7 @@
 #include "ops/credentials.hpp"
 #include "ops/locate.hpp"
 #include "ops/place.hpp"
+#include "ops/reserved_space.hpp"
 
 namespace bough::ops {
 namespace {
@@ -58,6 +59,7 @@ class Copying {
     const auto owned = backing_.chown(target_, like_.uid, like_.gid);
     if (!owned && !cannot_hold(owned.error())) return owned.error();
     if (const auto done = backing_.truncate(target_, like_.size); !done) return done.error();
+    if (const auto done = reserve(); !done) return done.error();
     if (const auto done = data(); !done) return done.error();
     // After it: a write clears file capabilities and set-ids.
     if (const auto done = copy_xattrs(backing_, source_, target_); !done) return done.error();
@@ -73,6 +75,13 @@ class Copying {
   }
 
  private:
+  Result<void> reserve() {
+    const CallerGuard guard(pool_, payer_.uid, payer_.gid, std::nullopt, 0,
+                            CallerGuard::Purpose::kAllocate);
+    if (!guard.ready()) return guard.ready().error();
+    return reserve_as(backing_, source_, like_, target_);
+  }
+
   Result<void> data() {
     for (std::uint64_t at = 0; at < like_.size;) {
       const auto begin = backing_.seek(source_, at, SEEK_DATA);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ops/file_copy.hpp"
+#include "ops/kept_times.hpp"
 #include "ops/locate.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
@@ -128,7 +129,9 @@ RecordFile::~RecordFile() {
 }
 
 void RecordFile::remove() noexcept {
-  if (file_) (void)pool_.backing.unlink_at(root_.fd(), name_.data());
+  if (!file_) return;
+  const KeptTimes kept(pool_.backing, root_.fd());
+  (void)pool_.backing.unlink_at(root_.fd(), name_.data());
   file_.reset();
 }
 
@@ -139,6 +142,7 @@ Result<void> RecordFile::write(const MoveRecord& record) {
   root_ = *std::move(root);
   name_ = hidden_name(pool_.random, kRecordSuffix);
   auto file = open_with_relief(pool_, [&] {
+    const KeptTimes kept(pool_.backing, root_.fd());
     return pool_.backing.open_at(root_.fd(), name_.data(), O_WRONLY | O_CREAT | O_EXCL, 0600);
   });
   if (!file) return file.error();
@@ -185,8 +189,9 @@ class Leftovers {
       if (!stat || !stat->is_regular() || !is_ours(*stat)) continue;
       // Somebody works with it.
       if (pool_.backing.lock(file->get()).error() == Errno{EWOULDBLOCK}) continue;
-      if (name.ends_with(kPartSuffix) || settle_record(file->get(), stat->size))
-        (void)pool_.backing.unlink_at(root_.fd(), name.c_str());
+      if (!name.ends_with(kPartSuffix) && !settle_record(file->get(), stat->size)) continue;
+      const KeptTimes kept(pool_.backing, root_.fd());
+      (void)pool_.backing.unlink_at(root_.fd(), name.c_str());
     }
   }
 

@@ -1,6 +1,5 @@
 #include "ops/relocate.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "ops/file_copy.hpp"
 #include "ops/followed_path.hpp"
 #include "ops/handle_switch.hpp"
+#include "ops/hidden_copy.hpp"
 #include "ops/locate.hpp"
 #include "ops/move_record.hpp"
 #include "ops/place.hpp"
@@ -26,8 +26,6 @@ namespace {
 
 using PlaceName = NodeTable::PlaceName;
 
-/// RENAME_NOREPLACE of renameat2(2).
-constexpr std::uint32_t kNoReplace = 1;
 /// For requests that are on their way through the gate. Everybody waits meanwhile, so that it is
 /// better to come back when a disk has spun up.
 constexpr std::chrono::seconds kGatePatience{4};
@@ -38,67 +36,6 @@ constexpr std::uint64_t kBlock = 512;
 bool same_time(const Time& a, const Time& b) noexcept {
   return a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
 }
-
-/// The copy, which nobody else sees until it gets its names.
-class HiddenCopy {
- public:
-  HiddenCopy(Pool& pool, Branch& branch) noexcept : pool_(pool), branch_(branch) {}
-  ~HiddenCopy() {
-    if (named()) (void)pool_.backing.unlink_at(root_.fd(), name_.data());
-  }
-  HiddenCopy(const HiddenCopy&) = delete;
-  HiddenCopy& operator=(const HiddenCopy&) = delete;
-
-  /// Without a name in `directory`, or else under a name that tells it in the branch's root.
-  Result<void> make(int directory) {
-    auto unnamed =
-        open_with_relief(pool_, [&] { return pool_.backing.open_unnamed(directory, O_RDWR, 0); });
-    if (unnamed) {
-      file_ = *std::move(unnamed);
-      return {};
-    }
-    if (unnamed.error() != Errno{EOPNOTSUPP} && unnamed.error() != Errno{EISDIR} &&
-        unnamed.error() != Errno{EINVAL})
-      return unnamed.error();
-    auto root = branch_.root();
-    if (!root) return root.error();
-    root_ = *std::move(root);
-    name_ = hidden_name(pool_.random, kPartSuffix);
-    auto file = open_with_relief(pool_, [&] {
-      return pool_.backing.open_at(root_.fd(), name_.data(), O_RDWR | O_CREAT | O_EXCL, 0);
-    });
-    if (!file) {
-      name_[0] = '\0';
-      return file.error();
-    }
-    file_ = *std::move(file);
-    const auto locked = pool_.backing.lock(file_.get());
-    if (!locked && !cannot_hold(locked.error())) return locked;
-    return {};
-  }
-
-  [[nodiscard]] int fd() const noexcept { return file_.get(); }
-
-  /// Its first name; nothing is replaced.
-  Result<void> give_name(int directory, const char* name) {
-    if (!named()) return pool_.backing.link_fd(fd(), directory, name);
-    auto moved = pool_.backing.rename_at(root_.fd(), name_.data(), directory, name, kNoReplace);
-    if (moved) name_[0] = '\0';
-    // A file system that knows no flags: the hidden name goes with this object.
-    if (!moved && moved.error() == Errno{EINVAL})
-      return pool_.backing.link_fd(fd(), directory, name);
-    return moved;
-  }
-
- private:
-  [[nodiscard]] bool named() const noexcept { return name_[0] != '\0'; }
-
-  Pool& pool_;
-  Branch& branch_;
-  DirRef root_;
-  HiddenName name_{};
-  Fd file_;
-};
 
 /// What MoveWatch::reserve() took.
 struct Reserved {
@@ -308,7 +245,15 @@ class Relocation {
     if (there || there.error() != Errno{ENOENT}) return there;
     std::size_t index = 0;
     while (&(*set_)[index] != &to) ++index;
-    return clone_parents(pool_, *set_, index, path);
+    auto cloned = clone_parents(pool_, *set_, index, path);
+    if (!cloned) return cloned;
+    // The way to it is to be on the disk before the old names go.
+    for (std::size_t end = 0; end != std::string::npos; end = path.find('/', end + 1)) {
+      const auto above = open_directory(pool_, to, std::string_view(path).substr(0, end));
+      if (!above) return above.error();
+      if (const auto synced = sync_directory(pool_, above->fd()); !synced) return synced.error();
+    }
+    return cloned;
   }
 
   // --- the move

@@ -446,6 +446,54 @@ TEST_CASE("relocate: a change behind the pool, or the loss of the name, ends the
   CHECK(tree_of(pool.branch(1)).empty());
 }
 
+TEST_CASE("relocate: to users nothing is new in the root") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", "text");
+  const HandleId writer = pool.open(pool.walk("f"), O_WRONLY);
+  bool unnamed = true;
+  SUBCASE("") {}
+  SUBCASE("where a file needs a name") {
+    unnamed = false;
+    full.faults->fail({Call::kOpenUnnamed, 1, 1, {}}, EOPNOTSUPP);
+  }
+  CAPTURE(unnamed);
+  struct timespec times[2] = {};
+  times[0].tv_sec = times[1].tv_sec = 1000000;
+  for (const std::size_t branch : {0U, 1U})
+    REQUIRE(::utimensat(AT_FDCWD, pool.branch(branch).c_str(), times, 0) == 0);
+  CHECK(full.write(writer, "T") == 0);
+  CHECK(pool.exists(1, "f"));
+  for (const std::size_t branch : {0U, 1U}) CHECK(pool.stat(branch, "").st_mtim.tv_sec == 1000000);
+}
+
+TEST_CASE("relocate: space that was reserved stays reserved") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  constexpr off_t kSize = 1 << 20;
+  pool.file(0, "f", "text");
+  const std::string path = pool.branch(0) / "f";
+  ops::Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  off_t reserved = kSize;
+  SUBCASE("in the file") {
+    REQUIRE(::fallocate(fd.get(), 0, 0, kSize) == 0);
+  }
+  SUBCASE("behind its end") {
+    REQUIRE(::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, kSize) == 0);
+  }
+  SUBCASE("not at all") {
+    REQUIRE(::ftruncate(fd.get(), kSize) == 0);
+    reserved = 0;
+  }
+  const struct stat before = pool.stat(0, "f");
+  fd.reset();
+  CHECK(full.write(pool.open(pool.walk("f"), O_WRONLY), "T") == 0);
+  const struct stat after = pool.stat(1, "f");
+  CHECK(after.st_size == before.st_size);
+  CHECK(after.st_blocks * 512 >= reserved);
+  if (reserved == 0) CHECK(after.st_blocks * 512 < kSize);
+}
+
 TEST_CASE("relocate: what is said of a move") {
   using Told = ops::Relocations::Told;
   const Told begun{"d/f", "/a", "/b", 300 << 20, 0, {}};
