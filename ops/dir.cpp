@@ -105,6 +105,7 @@ bool presentable(NodeId directory, std::string_view name) noexcept {
 }
 
 constexpr std::uint32_t kDirectoryType = 4;
+constexpr std::uint32_t kFileType = 8;
 constexpr std::uint32_t kLinkType = 10;
 
 /// What a listing tells of an entry's number.
@@ -258,8 +259,8 @@ Result<void> prepare(Pool& pool, DirHandle& handle, const BranchSet& set, std::u
 class EntryFacts final : public policy::Facts {
  public:
   /// Branches before `first` do not have the name.
-  EntryFacts(Backing& backing, PoolFacts& directories, const char* name, std::size_t first)
-      : backing_(backing), directories_(directories), name_(name), first_(first) {}
+  EntryFacts(Pool& pool, PoolFacts& directories, const char* name, std::size_t first)
+      : pool_(pool), directories_(directories), name_(name), first_(first) {}
 
   [[nodiscard]] std::size_t branches() const override { return directories_.branches(); }
   [[nodiscard]] policy::BranchMode mode(std::size_t branch) override {
@@ -268,7 +269,7 @@ class EntryFacts final : public policy::Facts {
   [[nodiscard]] bool exists(std::size_t branch) override {
     if (branch < first_ || !directories_.exists(branch)) return false;
     if (last_ == branch) return true;
-    const auto stat = backing_.stat_at(directories_.directory(branch).fd(), name_);
+    const auto stat = pool_.backing.stat_at(directories_.directory(branch).fd(), name_);
     if (!stat) {
       if (!means_absent(stat.error()) && !failed_) failed_ = stat.error();
       return false;
@@ -301,7 +302,7 @@ class EntryFacts final : public policy::Facts {
   [[nodiscard]] Errno why_not() const noexcept { return failed_.value_or(Errno{ENOENT}); }
 
  private:
-  Backing& backing_;
+  Pool& pool_;
   PoolFacts& directories_;
   const char* const name_;
   const std::size_t first_;
@@ -330,7 +331,7 @@ class MergedLook {
 
  private:
   Result<Seen> look(const char* name, std::size_t first) {
-    EntryFacts facts(pool_.backing, *directories_, name, first);
+    EntryFacts facts(pool_, *directories_, name, first);
     const policy::Choice choice = choose_shown(pool_.settings, facts, pool_.random);
     if (choice.empty()) return unanswered(*directories_).value_or(facts.why_not());
     auto stat = facts.stat(choice[0]);
@@ -364,7 +365,8 @@ std::uint32_t told_type(const Settings& settings, std::uint32_t type) noexcept {
 /// READDIR's reply. A raw record of n bytes needs at most n * 4 / 3 here.
 class PlainOut {
  public:
-  PlainOut(Pool& pool, proto::DirentPacker& out) : pool_(pool), out_(out) {}
+  PlainOut(Pool& pool, NodeId node, proto::DirentPacker& out)
+      : pool_(pool), node_(node), out_(out) {}
   [[nodiscard]] std::size_t size() const noexcept { return out_.size(); }
   [[nodiscard]] static std::size_t raw_bytes(std::size_t room) noexcept { return room * 3 / 4; }
   [[nodiscard]] bool put_dot(const proto::Dirent& entry) { return out_.add(entry); }
@@ -377,12 +379,25 @@ class PlainOut {
         entry.type = seen->shown.stat.mode >> 12U & 15U;
       }
     }
+    if (pool_.relocations.moved() != 0) keep_number(entry);
     entry.type = told_type(pool_.settings, entry.type);
     return out_.add(entry);
   }
 
  private:
+  /// A file that has moved has the number that it had, for as long as it is known.
+  void keep_number(proto::Dirent& entry) const {
+    const InodeCalc calc = pool_.settings.inode_calc;
+    if (entry.type != kFileType || calc == InodeCalc::kPassthrough || goes_by_path(calc, false))
+      return;
+    NodeView view;
+    const NodeId child = pool_.nodes.child(node_, entry.name);
+    if (child != proto::kNoNode && pool_.nodes.view(child, view) && !view.directory)
+      entry.ino = is_short(calc) ? short_ino(view.ino) : view.ino;
+  }
+
   Pool& pool_;
+  const NodeId node_;
   proto::DirentPacker& out_;
 };
 
@@ -588,7 +603,7 @@ Result<void> readdir(Pool& pool, const Context& context, const proto::ReaddirReq
                      proto::DirentPacker& out) {
   const auto handle = pool.handles.directory(request.handle);
   if (!handle) return Errno{EBADF};
-  PlainOut plain(pool, out);
+  PlainOut plain(pool, handle->node, out);
   return list(pool, context, *handle, request.offset, request.size, plain);
 }
 

@@ -115,6 +115,14 @@ HandleRef<FileHandle> HandleTable::file(HandleId id) {
   return HandleRef<FileHandle>(static_cast<FileHandle*>(find(id, false)));
 }
 
+BranchId HandleTable::branch_of(HandleId id) const noexcept {
+  Shard& shard = shards_[shard_of(id)];
+  const std::lock_guard lock(shard.mutex);
+  const Shard::Slot* const slot = shard.find(id);
+  if (slot == nullptr || slot->handle->directory) return kNoBranch;
+  return static_cast<const FileHandle&>(*slot->handle).branch.load(std::memory_order_relaxed);
+}
+
 HandleRef<DirHandle> HandleTable::directory(HandleId id) {
   return HandleRef<DirHandle>(static_cast<DirHandle*>(find(id, true)));
 }

@@ -174,6 +174,8 @@ class HandleTable {
   /// Empty: not open, or of the other kind.
   [[nodiscard]] HandleRef<FileHandle> file(HandleId id);
   [[nodiscard]] HandleRef<DirHandle> directory(HandleId id);
+  /// The branch of an open file; kNoBranch: `id` is none.
+  [[nodiscard]] BranchId branch_of(HandleId id) const noexcept;
   /// Some open file of the node; empty if there is none. Looks at every handle: for the rare case
   /// only.
   [[nodiscard]] HandleRef<FileHandle> any_file_of(NodeId node);
@@ -182,6 +184,8 @@ class HandleTable {
   /// Whether those who have the file open are the open files of the node. (Files that were renamed
   /// behind the pool may have two nodes.)
   [[nodiscard]] bool are_all_of(const FileId& file, NodeId node) const;
+  /// Whether anybody has the file open.
+  [[nodiscard]] bool is_open(const FileId& file) const { return !are_all_of(file, proto::kNoNode); }
   /// ChangeGate::close() and open() of each.
   void close_changes(NodeId node) noexcept;
   void open_changes(NodeId node) noexcept;

@@ -10,6 +10,7 @@
 #include "ops/caller.hpp"
 #include "ops/credentials.hpp"
 #include "ops/freed_space.hpp"
+#include "ops/lanes.hpp"
 #include "ops/lent_write.hpp"
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
@@ -17,12 +18,6 @@
 
 namespace bough::ops {
 namespace {
-
-/// What only one branch can hold up shares a lane of it; names have lane 0.
-constexpr std::uint8_t lane_of(BranchId branch) noexcept {
-  constexpr BranchId kBranchLanes = 128;
-  return static_cast<std::uint8_t>(1 + branch % kBranchLanes);
-}
 
 std::int64_t wall_clock_ns() noexcept {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -24,8 +24,9 @@
 #include "ops/followed_path.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
-#include "ops/link_cow.hpp"
+#include "ops/lanes.hpp"
 #include "ops/move_record.hpp"
+#include "ops/link_cow.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
 #include "ops/room.hpp"
@@ -336,14 +337,14 @@ class UnionFs final : public proto::Filesystem {
     if (const auto* const look = std::get_if<proto::LookupRequest>(&request);
         look != nullptr && look->name && is_control_name(header.node, look->name->view()))
       return kControlLane;
-    const auto by_handle = [](const auto& in) -> std::uint32_t {
+    const auto by_handle = [this](const auto& in) -> std::uint32_t {
       if constexpr (requires { in.handle_in; }) {
-        const std::uint32_t from = HandleTable::tag(in.handle_in);
-        return from == HandleTable::tag(in.handle_out) ? from : 0;
+        const std::uint32_t from = lane_of_file(in.handle_in);
+        return from == lane_of_file(in.handle_out) ? from : 0;
       } else if constexpr (requires { in.handle.has_value(); }) {
-        return in.handle ? HandleTable::tag(*in.handle) : 0;
+        return in.handle ? lane_of_file(*in.handle) : 0;
       } else if constexpr (requires { in.handle; }) {
-        return HandleTable::tag(in.handle);
+        return lane_of_file(in.handle);
       } else {
         return 0;
       }
@@ -610,6 +611,14 @@ class UnionFs final : public proto::Filesystem {
   static constexpr std::uint32_t kNoReplace = 1;
   /// Above those of the branches.
   static constexpr std::uint32_t kControlLane = 255;
+
+  /// Of an open file's branch, which is not the one that its id tells once files have moved.
+  [[nodiscard]] std::uint32_t lane_of_file(proto::HandleId id) const noexcept {
+    const std::uint32_t opened = HandleTable::tag(id);
+    if (opened == 0 || pool_.relocations.moved() == 0) return opened;
+    const BranchId branch = pool_.handles.branch_of(id);
+    return branch == kNoBranch ? opened : lane_of(branch);
+  }
 
   /// On the thread of Absences, or before the first request.
   void branch_changed(const Branch& branch, bool there) {

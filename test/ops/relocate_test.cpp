@@ -494,6 +494,42 @@ TEST_CASE("relocate: space that was reserved stays reserved") {
   if (reserved == 0) CHECK(after.st_blocks * 512 < kSize);
 }
 
+TEST_CASE("relocate: a file that is known keeps its number, in listings as well") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", "text");
+  const NodeId f = pool.walk("f");
+  const std::uint64_t ino = full.ino(f);
+  CHECK(full.write(pool.open(f, O_WRONLY), "T") == 0);
+  CHECK(full.ino(f) == ino);
+  auto opened = pool.fs().opendir(pool.as(kRootNode), {});
+  REQUIRE(opened.has_value());
+  bool listed = false;
+  for (const auto& each : pool.readdir(pool.keep(*opened, true))) {
+    if (each.name != "f") continue;
+    listed = true;
+    CHECK(each.ino == ino);
+  }
+  CHECK(listed);
+}
+
+TEST_CASE("relocate: a handle's requests go along to the lane of the new branch") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", "text");
+  pool.file(1, "g", "text");
+  const auto lane = [&](HandleId handle) {
+    proto::ReadRequest request;
+    request.handle = handle;
+    return pool.fs().lane(proto::RequestHeader{}, request);
+  };
+  const HandleId f = pool.open(pool.walk("f"), O_WRONLY);
+  const HandleId g = pool.open(pool.walk("g"), O_WRONLY);
+  CHECK(lane(f) != lane(g));
+  CHECK(full.write(f, "T") == 0);
+  CHECK(lane(f) == lane(g));
+}
+
 TEST_CASE("relocate: what is said of a move") {
   using Told = ops::Relocations::Told;
   const Told begun{"d/f", "/a", "/b", 300 << 20, 0, {}};
