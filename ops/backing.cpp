@@ -22,6 +22,7 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <csignal>
 #include <cstring>
 #include <vector>
 
@@ -385,6 +386,17 @@ class PosixBacking final : public Backing {
 
   Result<void> lock(int fd) override {
     return done([&] { return ::flock(fd, LOCK_EX | LOCK_NB); });
+  }
+
+  Result<bool> has_writers(int fd) override {
+    // Who opens the file just then has us told by a signal, which is to be one that nobody minds.
+    if (::fcntl(fd, F_SETSIG, SIGURG) < 0) return last_error();
+    if (::fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+      (void)::fcntl(fd, F_SETLEASE, F_UNLCK);
+      return false;
+    }
+    if (errno == EAGAIN) return true;
+    return last_error();
   }
 
   Result<void> clear_direct(int fd) override {

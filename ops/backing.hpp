@@ -125,6 +125,10 @@ class Backing {
   /// A lock of the whole file (flock(2)), until this descriptor and its duplicates are closed.
   /// EWOULDBLOCK: somebody has it.
   virtual Result<void> lock(int fd) = 0;
+  /// Whether anybody, we ourselves among them, has the file open for writing; `fd` has it open for
+  /// reading only. (A lease is taken, fcntl(2), and given back at once.) An error: the file system,
+  /// or our rights, do not let it be told.
+  virtual Result<bool> has_writers(int fd) = 0;
   /// Takes O_DIRECT from an open file. Calls that run meanwhile may still have it.
   virtual Result<void> clear_direct(int fd) = 0;
   /// A new file without a name in `dir` (O_TMPFILE).

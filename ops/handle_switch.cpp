@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <exception>
 
 #include "ops/operations.hpp"
 
@@ -43,6 +44,8 @@ Result<void> HandleSwitch::add(FileHandle& handle, int target) {
 Result<void> HandleSwitch::add(int number, int target, int flags, std::uint32_t asked) {
   One one;
   one.number = number;
+  one.flags = flags;
+  one.asked = asked;
   auto fresh = reopen_file(pool_, target, flags, asked);
   if (!fresh) return fresh.error();
   one.fresh = *std::move(fresh);
@@ -58,7 +61,7 @@ Result<void> HandleSwitch::run() {
     const auto replaced = pool_.backing.replace(one.number, one.fresh.get());
     one.switched = replaced.has_value();
     if (one.switched) continue;
-    back();
+    (void)replace_all(false);
     return replaced;
   }
   return {};
@@ -68,14 +71,42 @@ void HandleSwitch::let_go() noexcept {
   locks_.clear();
 }
 
-void HandleSwitch::back() noexcept {
-  // dup3(2) of two open descriptors has no reason to fail; a handle that stayed on a file that goes
-  // would lose what is written to it.
-  constexpr int kTries = 100;
-  for (One& one : all_) {
-    for (int tries = 0; one.switched && tries < kTries; ++tries)
-      one.switched = !pool_.backing.replace(one.number, one.old.get());
+void HandleSwitch::leave() noexcept {
+  for (One& one : all_)
+    if ((one.flags & O_ACCMODE) != O_RDONLY) one.old.reset();
+}
+
+bool HandleSwitch::back(int source) noexcept {
+  // All are opened before one is changed.
+  for (One& one : all_)
+    if (one.switched && !one.old && !reopen_old(one, source)) return false;
+  if (replace_all(false)) return true;
+  (void)replace_all(true);
+  return false;
+}
+
+bool HandleSwitch::reopen_old(One& one, int source) noexcept {
+  try {
+    auto again = reopen_file(pool_, source, one.flags, one.asked);
+    if (again) one.old = *std::move(again);
+    return again.has_value();
+  } catch (const std::exception&) {
+    return false;
   }
+}
+
+bool HandleSwitch::replace_all(bool by_new) noexcept {
+  // dup3(2) of two open descriptors has no reason to fail; a handle that is of the other file than
+  // the rest would lose what is written to it.
+  constexpr int kTries = 100;
+  bool all = true;
+  for (One& one : all_) {
+    const int by = by_new ? one.fresh.get() : one.old.get();
+    for (int tries = 0; one.switched != by_new && tries < kTries; ++tries)
+      if (pool_.backing.replace(one.number, by)) one.switched = by_new;
+    all = all && one.switched == by_new;
+  }
+  return all;
 }
 
 }  // namespace bough::ops

@@ -21,20 +21,28 @@ class HandleSwitch {
   [[nodiscard]] Result<void> take(NodeId node);
   /// Opens the file `target` for each of them, as it was opened. Once.
   [[nodiscard]] Result<void> prepare(int target);
-  /// They are the new file. After a failure they are the old one.
+  /// They are the new file. After a failure they are the old one; before leave() only.
   [[nodiscard]] Result<void> run();
-  /// They are the old one again.
-  void back() noexcept;
+  /// Lets go of the old file as far as it was open for writing.
+  void leave() noexcept;
+  /// They are the old file again, which `source` has open. False: one of them could not be, and all
+  /// are the new one.
+  [[nodiscard]] bool back(int source) noexcept;
   /// Others may do something with the handles again.
   void let_go() noexcept;
 
  private:
   struct One {
     int number = -1;
+    /// As it was opened.
+    int flags = 0;
+    std::uint32_t asked = 0;
     Fd fresh;
     Fd old;
     bool switched = false;
   };
+  [[nodiscard]] bool reopen_old(One& one, int source) noexcept;
+  [[nodiscard]] bool replace_all(bool by_new) noexcept;
   [[nodiscard]] Result<void> add(FileHandle& handle, int target);
   [[nodiscard]] Result<void> add(int number, int target, int flags, std::uint32_t asked);
 

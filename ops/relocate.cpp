@@ -338,8 +338,10 @@ class Relocation {
     auto done = handles.prepare(copy.fd());
     if (done) done = handles.run();
     if (done) {
-      done = remove_old(moves);
-      if (!done) handles.back();
+      done = has_no_other_writers(handles);
+      if (done) done = remove_old(moves);
+      // One that cannot come back has all go on with the copy, which has all the names.
+      if (!done && !handles.back(file_.get())) done = left_behind(moves);
     }
     if (!done) {
       remove_names(moves, moves.size(), about.to, record);
@@ -385,6 +387,21 @@ class Relocation {
       record.keep();
       tell("a copy that is not in use could not be removed, and will be at the next start: ",
            each.place);
+    }
+  }
+
+  /// ETXTBSY: somebody else has the old file open for writing, and would go on writing to it when
+  /// it has no names any more. Where that cannot be told nobody is taken to be there.
+  Result<void> has_no_other_writers(HandleSwitch& handles) {
+    // A call that reads by one of our own descriptors still has the file open.
+    constexpr int kTries = 50;
+    constexpr std::chrono::milliseconds kNap{2};
+    handles.leave();
+    for (int tries = 1;; ++tries) {
+      const auto others = backing_.has_writers(file_.get());
+      if (!others || !*others) return {};
+      if (tries == kTries) return Errno{ETXTBSY};
+      std::this_thread::sleep_for(kNap);
     }
   }
 

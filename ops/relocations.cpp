@@ -46,6 +46,11 @@ std::string size_of(std::uint64_t bytes) {
                       : std::to_string(bytes / kMiB) + " MiB";
 }
 
+std::string why_it_stays(Errno error) {
+  if (error == Errno{ETXTBSY}) return "somebody else has it open for writing on that branch";
+  return std::strerror(error.value());
+}
+
 }  // namespace
 
 struct Relocations::Job {
@@ -254,7 +259,7 @@ void Relocations::State::tell_end(const Job& job, const Result<void>& result) {
                 ", which has no room for more of it, to " + told.to);
   } else if (!told.to.empty() && !cancelled) {
     pool.complain(told.path + " stays on " + told.from +
-                  ", which has no room for more of it: " + std::strerror(result.error().value()));
+                  ", which has no room for more of it: " + why_it_stays(result.error()));
     const std::lock_guard lock(mutex);
     const auto now = steady_clock::now();
     std::erase_if(resting_nodes, [now](const auto& each) { return each.second <= now; });

@@ -530,6 +530,38 @@ TEST_CASE("relocate: a handle's requests go along to the lane of the new branch"
   CHECK(lane(f) == lane(g));
 }
 
+TEST_CASE("relocate: a file that somebody else has open for writing stays") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", "text");
+  const NodeId f = pool.walk("f");
+  const HandleId writer = pool.open(f, O_RDWR);
+  const HandleId direct = pool.open(f, O_RDWR | O_DIRECT);
+  const HandleId reader = pool.open(f, O_RDONLY);
+  {
+    const ops::Fd other(::open((pool.branch(0) / "f").c_str(), O_WRONLY | O_CLOEXEC));
+    CHECK(full.write(writer, "T") == ENOSPC);
+    CHECK(tree_of(pool.branch(1)).empty());
+    REQUIRE(pool.heard().size() == 1);
+    CHECK(pool.heard()[0].find("open for writing") != std::string::npos);
+    CHECK(::pwrite(other.get(), "N", 1, 0) == 1);
+  }
+  // Each handle is what it was, and has the file open as it had.
+  full.faults->reset();
+  for (const HandleId handle : {writer, direct, reader}) CHECK(pool.read(handle) == "Next");
+  CHECK(pool.write(writer, "n").has_value());
+  CHECK(pool.text(0, "f") == "next");
+}
+
+TEST_CASE("relocate: who else reads a file does not keep it") {
+  FullBranch full;
+  full.pool.file(0, "f", "text");
+  const HandleId writer = full.pool.open(full.pool.walk("f"), O_RDWR);
+  const ops::Fd other(::open((full.pool.branch(0) / "f").c_str(), O_RDONLY | O_CLOEXEC));
+  CHECK(full.write(writer, "T") == 0);
+  CHECK(full.pool.text(1, "f") == "Text");
+}
+
 TEST_CASE("relocate: what is said of a move") {
   using Told = ops::Relocations::Told;
   const Told begun{"d/f", "/a", "/b", 300 << 20, 0, {}};

@@ -158,6 +158,10 @@ Result<void> FaultyBacking::lock(int fd) {
   return pass(Call::kLock, fd, [&](std::size_t) { return real_.lock(fd); });
 }
 
+Result<bool> FaultyBacking::has_writers(int fd) {
+  return pass(Call::kHasWriters, fd, [&](std::size_t) { return real_.has_writers(fd); });
+}
+
 Result<void> FaultyBacking::clear_direct(int fd) {
   return pass(Call::kClearDirect, fd, [&](std::size_t) { return real_.clear_direct(fd); });
 }

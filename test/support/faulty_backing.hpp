@@ -24,6 +24,7 @@ enum class Call : std::uint8_t {
   kDuplicate,
   kReplace,
   kLock,
+  kHasWriters,
   kClearDirect,
   kOpenUnnamed,
   kStatAt,
@@ -116,6 +117,7 @@ class FaultyBacking final : public ops::Backing {
   ops::Result<ops::Fd> duplicate(int fd) override;
   ops::Result<void> replace(int fd, int by) override;
   ops::Result<void> lock(int fd) override;
+  ops::Result<bool> has_writers(int fd) override;
   ops::Result<void> clear_direct(int fd) override;
   ops::Result<ops::Fd> open_unnamed(int dir, int flags, std::uint32_t mode) override;
   ops::Result<ops::FileStat> stat_at(int dir, const char* name) override;
