@@ -7,6 +7,7 @@
 #include "ops/announce.hpp"
 #include "ops/locate.hpp"
 #include "ops/operations.hpp"
+#include "ops/settle_moves.hpp"
 
 namespace bough::ops {
 namespace {
@@ -69,6 +70,9 @@ std::string BranchEditor::set(std::string_view value) {
   const auto set = pool_.branches.snapshot();
   for (const auto& branch : *now)
     if (!holds(*set, branch)) tell(witness_.forgets(*branch));
+  const bool any_new = std::any_of(
+      next.begin(), next.end(), [&](const Member& member) { return !holds(*now, member.branch); });
+  if (any_new) finish_moves(pool_);
   return {};
 }
 

@@ -196,6 +196,7 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId dire
     const OpenCopy& copy = copies[i];
     DirSnapshot& part = parts[at_once ? i : 0];
     return read_copy(pool, directory, copy, [&](const RawDirent& entry) {
+      if (pool.unsettled.hides(copy.branch.device(), entry.ino)) return;
       part.add(entry.name,
                number(entry.name, copy.branch, listed_stat(copy.branch, entry.ino, entry.type)),
                entry.type, copy.index);
@@ -274,6 +275,7 @@ class EntryFacts final : public policy::Facts {
       if (!means_absent(stat.error()) && !failed_) failed_ = stat.error();
       return false;
     }
+    if (pool_.unsettled.hides(stat->id.device, stat->id.ino)) return false;
     last_ = branch;
     stat_ = *stat;
     return true;
@@ -495,7 +497,8 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, Branch& branch, std::
       if (is_dot(entry->name)) {
         shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
         if (!out.put_dot(shown)) return full(out);
-      } else if (presentable(handle.node, entry->name)) {
+      } else if (presentable(handle.node, entry->name) &&
+                 !pool.unsettled.hides(branch.device(), entry->ino)) {
         shown.ino = number(entry->name, branch, listed_stat(branch, entry->ino, entry->type));
         if (!out.put(shown, look, number, false)) return full(out);
       }

@@ -10,18 +10,35 @@
 
 /// What lies in the root directory of the branch that a file is moved to, for the time in which a
 /// crash could leave it there and on its old branch as well: ".boughfs-NUMBER.move" says which two
-/// files are one, and under which names. Where a file system has no files without a name, the copy
-/// is ".boughfs-NUMBER.part" until it is whole. Who works with one of them has it locked
-/// (flock(2)).
+/// files are one, and under which names. It is ".boughfs-NUMBER.moved" once the new file is the
+/// file, whatever becomes of its names, and the old one could not be removed. Where a file system
+/// has no files without a name, the copy is ".boughfs-NUMBER.part" until it is whole. Who works
+/// with one of them has it locked (flock(2)).
 namespace bough::ops {
 
-struct MoveRecord {
-  /// The old file; it counts as such only as it was then.
-  FileId from;
+/// What shows whether a file was changed since. Changes of names show in the ctime as well.
+struct FileLooks {
   std::uint64_t size = 0;
   Time mtime;
-  /// The new one.
+  Time ctime;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+};
+[[nodiscard]] FileLooks looks_of(const FileStat& stat) noexcept;
+/// But for the ctime.
+[[nodiscard]] bool same_looks(const FileLooks& one, const FileLooks& other) noexcept;
+
+struct MoveRecord {
+  /// The root of the branch that the old file is on, and its path.
+  FileId origin;
+  std::string origin_path;
+  /// The old file, as it was copied.
+  FileId from;
+  FileLooks from_looks;
+  /// The new one, before it had names.
   FileId to;
+  FileLooks to_looks;
   std::vector<NodeTable::PlaceName> names;
 };
 
@@ -30,9 +47,15 @@ struct MoveRecord {
 [[nodiscard]] std::optional<MoveRecord> parse_move_record(std::string_view text);
 
 inline constexpr std::string_view kRecordSuffix = ".move";
+inline constexpr std::string_view kMovedSuffix = ".moved";
 inline constexpr std::string_view kPartSuffix = ".part";
 /// As hidden_name(), with one of these behind it.
 [[nodiscard]] HiddenName hidden_name(policy::Random& random, std::string_view suffix) noexcept;
+/// Whether it is such a name.
+[[nodiscard]] bool is_of_a_move(std::string_view name) noexcept;
+
+/// The record `name` in the directory `root` says from now on that the new file is the file.
+void mark_as_moved(Pool& pool, int root, std::string_view name);
 
 /// A record on a disk. Removed when it goes.
 class RecordFile {
@@ -46,6 +69,8 @@ class RecordFile {
   [[nodiscard]] Result<void> write(const MoveRecord& record);
   /// It stays, for the next start.
   void keep() noexcept { kept_ = true; }
+  /// It stays, and says from now on that the new file is the file.
+  void keep_as_moved();
 
  private:
   void remove() noexcept;
@@ -57,11 +82,5 @@ class RecordFile {
   Fd file_;
   bool kept_ = false;
 };
-
-/// Ends what a crash left unfinished on the branches, so that each file is on one of them: the new
-/// file counts once it has all the names, since it has them only when it is whole; else the old
-/// one. What cannot be decided, since a branch is out of reach, stays for the next time. Complains
-/// about what it did. Before the first request, or when a branch comes back.
-void finish_moves(Pool& pool);
 
 }  // namespace bough::ops

@@ -24,6 +24,7 @@
 #include "ops/relocations.hpp"
 #include "ops/seen_files.hpp"
 #include "ops/settings.hpp"
+#include "ops/unsettled.hpp"
 #include "policy/facts.hpp"
 #include "proto/claim.hpp"
 #include "proto/features.hpp"
@@ -63,6 +64,8 @@ struct Pool {
   /// With link-cow: shared while a file is opened, alone while its link is broken. Held across
   /// those branch calls, outside the gate.
   NodeLocks link_breaks;
+  /// What moves of files could not end.
+  Unsettled unsettled;
   /// Called from any thread.
   policy::Random& random;
   /// Takes back claims that the kernel never got: UnionFs.

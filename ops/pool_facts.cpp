@@ -52,6 +52,8 @@ Result<void> PoolFacts::look(std::size_t branch, Record& into) {
   const auto stat = ops::stat_name(pool_, set_[branch], path_, into.directory.fd(), name_);
   // Of NFS, about this directory alone: no word about the disk.
   if (!stat) return stat.error() == Errno{ESTALE} ? Errno{EIO} : stat.error();
+  // What a move could not remove there.
+  if (pool_.unsettled.hides(stat->id.device, stat->id.ino)) return Errno{ENOENT};
   into.stat = *stat;
   return {};
 }

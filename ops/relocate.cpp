@@ -218,7 +218,8 @@ class Relocation {
     // The record tells the old file by its size and times, which must be on the disk as well.
     if (const auto synced = backing_.sync(file_.get(), false); !synced) return synced;
     RecordFile record(pool_, to);
-    MoveRecord about{like_.id, like_.size, like_.mtime, copied->id, names_};
+    MoveRecord about{from().root_id(), from().path(),     like_.id, looks_of(like_),
+                     copied->id,       looks_of(*copied), names_};
     if (const auto written = record.write(about); !written) return written;
     // What the switch leaves over is closed when the gate is open again: the old file's blocks are
     // freed then, which may take long.
@@ -277,7 +278,7 @@ class Relocation {
     }
     // Until this is on the disk a crash would show both: the record stays for the next start.
     for (const NameMove& each : moves)
-      if (!sync_directory(pool_, each.from.fd())) record.keep();
+      if (!sync_directory(pool_, each.from.fd())) record.keep_as_moved();
     from().forget_statfs();
     to.forget_statfs();
     return {};
@@ -301,6 +302,7 @@ class Relocation {
     if (const auto timed = backing_.set_times(copy.fd(), times_of(like_));
         !timed && !cannot_hold(timed.error()))
       return timed;
+    like_.ctime = now->ctime;
     return backing_.sync(copy.fd(), false);
   }
 
@@ -322,13 +324,14 @@ class Relocation {
     }
     return {};
   }
-  static Result<void> renew(RecordFile& record, MoveRecord& about,
-                            const std::vector<NameMove>& moves) {
+  Result<void> renew(RecordFile& record, MoveRecord& about,
+                     const std::vector<NameMove>& moves) const {
     std::vector<PlaceName> names;
     names.reserve(moves.size());
     for (const NameMove& each : moves) names.push_back(each.place);
-    if (names == about.names) return {};
+    if (names == about.names && same_time(about.from_looks.ctime, like_.ctime)) return {};
     about.names = std::move(names);
+    about.from_looks.ctime = like_.ctime;
     return record.write(about);
   }
 
@@ -339,9 +342,9 @@ class Relocation {
     if (done) done = handles.run();
     if (done) {
       done = has_no_other_writers(handles);
-      if (done) done = remove_old(moves);
+      if (done) done = remove_old(moves, record);
       // One that cannot come back has all go on with the copy, which has all the names.
-      if (!done && !handles.back(file_.get())) done = left_behind(moves);
+      if (!done && !handles.back(file_.get())) done = left_behind(moves, record);
     }
     if (!done) {
       remove_names(moves, moves.size(), about.to, record);
@@ -385,6 +388,7 @@ class Relocation {
       each.to.restore();
       if (removed || means_absent(removed.error())) continue;
       record.keep();
+      hide(fresh);
       tell("a copy that is not in use could not be removed, and will be at the next start: ",
            each.place);
     }
@@ -406,7 +410,7 @@ class Relocation {
   }
 
   /// The old names go, all or none.
-  Result<void> remove_old(const std::vector<NameMove>& moves) {
+  Result<void> remove_old(const std::vector<NameMove>& moves, RecordFile& record) {
     for (std::size_t gone = 0; gone < moves.size(); ++gone) {
       const auto removed = remove_old(moves[gone]);
       moves[gone].from.restore();
@@ -415,7 +419,7 @@ class Relocation {
         const NameMove& each = moves[gone];
         const auto back = backing_.link_fd(file_.get(), each.from.fd(), each.place.name.c_str());
         each.from.restore();
-        if (!back) return left_behind(moves);
+        if (!back) return left_behind(moves, record);
       }
       return removed;
     }
@@ -427,14 +431,29 @@ class Relocation {
     if (stat->id != like_.id) return Errno{EBUSY};
     return backing_.unlink_at(move.from.fd(), move.place.name.c_str());
   }
-  /// Some old names went, and neither they come back nor the others go: the new file, which has all
-  /// of them, is the file.
-  Result<void> left_behind(const std::vector<NameMove>& moves) {
+  /// Old names stay, or some do, and the handles are of the new file, which has all of them: it is
+  /// the file, and the old one is hidden until it can be removed.
+  Result<void> left_behind(const std::vector<NameMove>& moves, RecordFile& record) noexcept {
+    hide(like_.id);
+    try {
+      record.keep_as_moved();
+      demote_if_read_only(pool_, *set_, source_);
+    } catch (const std::exception&) {
+      record.keep();
+    }
     for (const NameMove& each : moves)
-      tell("an old copy is left on the branch that had no room, if it is there: ", each.place);
+      tell("an old copy is left on the branch that had no room, until it can be removed: ",
+           each.place);
     return {};
   }
   /// In the middle of a change, which goes on whatever happens here.
+  void hide(const FileId& file) noexcept {
+    try {
+      pool_.unsettled.hide(file);
+    } catch (const std::exception&) {
+      // It is shown.
+    }
+  }
   void tell(const char* what, const PlaceName& place) noexcept {
     try {
       pool_.complain(what + joined(place));

@@ -25,11 +25,11 @@
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/lanes.hpp"
-#include "ops/move_record.hpp"
 #include "ops/link_cow.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
 #include "ops/room.hpp"
+#include "ops/settle_moves.hpp"
 #include "ops/virtual_xattr.hpp"
 
 namespace bough::ops {

@@ -446,6 +446,95 @@ TEST_CASE("relocate: a change behind the pool, or the loss of the name, ends the
   CHECK(tree_of(pool.branch(1)).empty());
 }
 
+TEST_CASE("relocate: when the old names cannot all go, the new file is the file") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "d/f", "text");
+  std::filesystem::create_hard_link(pool.branch(0) / "d/f", pool.branch(0) / "d/g");
+  const NodeId d = pool.walk("d");
+  const NodeId node = pool.walk("d/f");
+  CHECK(pool.walk("d/g") == node);
+  const HandleId writer = pool.open(node, O_RDWR);
+  SUBCASE("some have gone") {
+    full.faults->fail({Call::kUnlinkAt, 2, FaultyBacking::kAlways, pool.branch(0)}, EROFS);
+    full.faults->fail({Call::kLinkFd, 1, FaultyBacking::kAlways, pool.branch(0)}, EROFS);
+  }
+  SUBCASE("none has, but nothing can be opened for writing there any more") {
+    // When the handles have gone over and it is asked who else is there.
+    full.faults->before({Call::kHasWriters, 1, 1, {}}, [&] {
+      full.faults->fail({Call::kUnlinkAt, 1, FaultyBacking::kAlways, pool.branch(0)}, EROFS);
+      full.faults->fail({Call::kReopen, 1, FaultyBacking::kAlways, pool.branch(0)}, EROFS);
+    });
+  }
+  CHECK(full.write(writer, "T") == 0);
+  CHECK(pool.text(1, "d/f") == "Text");
+  CHECK((pool.exists(0, "d/f") || pool.exists(0, "d/g")));
+  // Nobody is shown what is left.
+  for (const char* name : {"d/f", "d/g"}) {
+    CHECK(pool.walk(name) == node);
+    CHECK(pool.read(pool.open(pool.walk(name), O_RDONLY)) == "Text");
+  }
+  CHECK(pool.list(d) == std::vector<std::string>{"f", "g"});
+  CHECK(pool.fs().unlink(pool.as(d), {pool.name("f")}).has_value());
+  CHECK_FALSE(pool.lookup(d, "f").has_value());
+  CHECK(pool.list(d) == std::vector<std::string>{"g"});
+  // The next start has it removed.
+  {
+    PoolFixture next({}, {}, [&](ops::Settings& settings) {
+      settings.branches = pool.branch(0).string() + ":" + pool.branch(1).string();
+    });
+  }
+  CHECK(tree_of(pool.branch(0)) == Tree{{"d", "d"}});
+  CHECK(tree_of(pool.branch(1)) == Tree{{"d", "d"}, {"d/g", "f:Text"}});
+}
+
+TEST_CASE("relocate: a copy that was given up and cannot be removed is hidden") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "d/f", "text");
+  const NodeId d = pool.walk("d");
+  const HandleId writer = pool.open(pool.walk("d/f"), O_RDWR);
+  full.faults->fail({Call::kUnlinkAt, 1, FaultyBacking::kAlways, {}}, EIO);
+  CHECK(full.write(writer, "T") == ENOSPC);
+  full.faults->reset();
+  REQUIRE(pool.exists(1, "d/f"));
+  CHECK(pool.fs().unlink(pool.as(d), {pool.name("f")}).has_value());
+  CHECK_FALSE(pool.lookup(d, "f").has_value());
+  CHECK(pool.list(d).empty());
+}
+
+TEST_CASE("relocate: a file that somebody else has open for writing stays") {
+  FullBranch full;
+  PoolFixture& pool = full.pool;
+  pool.file(0, "f", "text");
+  const NodeId f = pool.walk("f");
+  const HandleId writer = pool.open(f, O_RDWR);
+  const HandleId direct = pool.open(f, O_RDWR | O_DIRECT);
+  const HandleId reader = pool.open(f, O_RDONLY);
+  {
+    const ops::Fd other(::open((pool.branch(0) / "f").c_str(), O_WRONLY | O_CLOEXEC));
+    CHECK(full.write(writer, "T") == ENOSPC);
+    CHECK(tree_of(pool.branch(1)).empty());
+    REQUIRE(pool.heard().size() == 1);
+    CHECK(pool.heard()[0].find("open for writing") != std::string::npos);
+    CHECK(::pwrite(other.get(), "N", 1, 0) == 1);
+  }
+  // Each handle is what it was, and has the file open as it had.
+  full.faults->reset();
+  for (const HandleId handle : {writer, direct, reader}) CHECK(pool.read(handle) == "Next");
+  CHECK(pool.write(writer, "n").has_value());
+  CHECK(pool.text(0, "f") == "next");
+}
+
+TEST_CASE("relocate: who else reads a file does not keep it") {
+  FullBranch full;
+  full.pool.file(0, "f", "text");
+  const HandleId writer = full.pool.open(full.pool.walk("f"), O_RDWR);
+  const ops::Fd other(::open((full.pool.branch(0) / "f").c_str(), O_RDONLY | O_CLOEXEC));
+  CHECK(full.write(writer, "T") == 0);
+  CHECK(full.pool.text(1, "f") == "Text");
+}
+
 TEST_CASE("relocate: to users nothing is new in the root") {
   FullBranch full;
   PoolFixture& pool = full.pool;
@@ -465,33 +554,6 @@ TEST_CASE("relocate: to users nothing is new in the root") {
   CHECK(full.write(writer, "T") == 0);
   CHECK(pool.exists(1, "f"));
   for (const std::size_t branch : {0U, 1U}) CHECK(pool.stat(branch, "").st_mtim.tv_sec == 1000000);
-}
-
-TEST_CASE("relocate: space that was reserved stays reserved") {
-  FullBranch full;
-  PoolFixture& pool = full.pool;
-  constexpr off_t kSize = 1 << 20;
-  pool.file(0, "f", "text");
-  const std::string path = pool.branch(0) / "f";
-  ops::Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  off_t reserved = kSize;
-  SUBCASE("in the file") {
-    REQUIRE(::fallocate(fd.get(), 0, 0, kSize) == 0);
-  }
-  SUBCASE("behind its end") {
-    REQUIRE(::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, kSize) == 0);
-  }
-  SUBCASE("not at all") {
-    REQUIRE(::ftruncate(fd.get(), kSize) == 0);
-    reserved = 0;
-  }
-  const struct stat before = pool.stat(0, "f");
-  fd.reset();
-  CHECK(full.write(pool.open(pool.walk("f"), O_WRONLY), "T") == 0);
-  const struct stat after = pool.stat(1, "f");
-  CHECK(after.st_size == before.st_size);
-  CHECK(after.st_blocks * 512 >= reserved);
-  if (reserved == 0) CHECK(after.st_blocks * 512 < kSize);
 }
 
 TEST_CASE("relocate: a file that is known keeps its number, in listings as well") {
@@ -530,36 +592,31 @@ TEST_CASE("relocate: a handle's requests go along to the lane of the new branch"
   CHECK(lane(f) == lane(g));
 }
 
-TEST_CASE("relocate: a file that somebody else has open for writing stays") {
+TEST_CASE("relocate: space that was reserved stays reserved") {
   FullBranch full;
   PoolFixture& pool = full.pool;
+  constexpr off_t kSize = 1 << 20;
   pool.file(0, "f", "text");
-  const NodeId f = pool.walk("f");
-  const HandleId writer = pool.open(f, O_RDWR);
-  const HandleId direct = pool.open(f, O_RDWR | O_DIRECT);
-  const HandleId reader = pool.open(f, O_RDONLY);
-  {
-    const ops::Fd other(::open((pool.branch(0) / "f").c_str(), O_WRONLY | O_CLOEXEC));
-    CHECK(full.write(writer, "T") == ENOSPC);
-    CHECK(tree_of(pool.branch(1)).empty());
-    REQUIRE(pool.heard().size() == 1);
-    CHECK(pool.heard()[0].find("open for writing") != std::string::npos);
-    CHECK(::pwrite(other.get(), "N", 1, 0) == 1);
+  const std::string path = pool.branch(0) / "f";
+  ops::Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  off_t reserved = kSize;
+  SUBCASE("in the file") {
+    REQUIRE(::fallocate(fd.get(), 0, 0, kSize) == 0);
   }
-  // Each handle is what it was, and has the file open as it had.
-  full.faults->reset();
-  for (const HandleId handle : {writer, direct, reader}) CHECK(pool.read(handle) == "Next");
-  CHECK(pool.write(writer, "n").has_value());
-  CHECK(pool.text(0, "f") == "next");
-}
-
-TEST_CASE("relocate: who else reads a file does not keep it") {
-  FullBranch full;
-  full.pool.file(0, "f", "text");
-  const HandleId writer = full.pool.open(full.pool.walk("f"), O_RDWR);
-  const ops::Fd other(::open((full.pool.branch(0) / "f").c_str(), O_RDONLY | O_CLOEXEC));
-  CHECK(full.write(writer, "T") == 0);
-  CHECK(full.pool.text(1, "f") == "Text");
+  SUBCASE("behind its end") {
+    REQUIRE(::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, kSize) == 0);
+  }
+  SUBCASE("not at all") {
+    REQUIRE(::ftruncate(fd.get(), kSize) == 0);
+    reserved = 0;
+  }
+  const struct stat before = pool.stat(0, "f");
+  fd.reset();
+  CHECK(full.write(pool.open(pool.walk("f"), O_WRONLY), "T") == 0);
+  const struct stat after = pool.stat(1, "f");
+  CHECK(after.st_size == before.st_size);
+  CHECK(after.st_blocks * 512 >= reserved);
+  if (reserved == 0) CHECK(after.st_blocks * 512 < kSize);
 }
 
 TEST_CASE("relocate: what is said of a move") {
