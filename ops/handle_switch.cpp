@@ -88,8 +88,9 @@ bool HandleSwitch::back(int source) noexcept {
 bool HandleSwitch::reopen_old(One& one, int source) noexcept {
   try {
     auto again = reopen_file(pool_, source, one.flags, one.asked);
-    if (again) one.old = *std::move(again);
-    return again.has_value();
+    if (!again) return false;
+    one.old = *std::move(again);
+    return true;
   } catch (const std::exception&) {
     return false;
   }
