@@ -53,8 +53,6 @@ void check_idmap(const KernelFacts& kernel, const Configuration& config, Finding
   if (config.ops.allow_idmap && older(kernel, 6, 12))
     note(findings, kAbout,
          "no allow-idmap: this kernel is " + kernel.release + ", Linux 6.12 and later have it");
-  else if (config.ops.allow_idmap && config.ops.links.follow != ops::FollowSymlinks::kNever)
-    note(findings, kAbout, "follow-symlinks follows nothing: allow-idmap is on");
 }
 
 void check_message(const KernelFacts& kernel, const Configuration& config, bool as_root,
