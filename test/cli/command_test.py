@@ -510,6 +510,7 @@ class Mounted(Case):
             self.unmount()
             wait_until(lambda: any("unmounted" in line for _, line in lines), "the end is told")
             self.check_refused(1, ["/gone"], "/gone", self.pool)
+            wait_until(lambda: any("/gone" in line for _, line in lines), "the refusal is told")
             for priority, part in ((notice, f"mounted at {self.pool}"), (warning, "cache.attr=soon: cache.attr wants"),
                                    (warning, f"branch {self.b} is absent: "), (notice, f"branch {self.b} is back"),
                                    (notice, f"unmounted from {self.pool}"), (error, "branch /gone does not exist")):
