@@ -226,6 +226,22 @@ TEST_CASE("copy_file_range: between two handles, on one branch and on two") {
   CHECK(errno_of(pool.fs().copy_file_range(pool.as(proto::kRootNode), request)) == EBADF);
 }
 
+TEST_CASE("copy_file_range: a short count is told, and is what was copied") {
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool({"RW"}, test::with_faults(faults));
+  pool.file(0, "from", "0123456789");
+  pool.file(0, "to", "");
+  proto::CopyFileRangeRequest request;
+  request.handle_in = pool.open(pool.walk("from"), O_RDONLY);
+  request.handle_out = pool.open(pool.walk("to"), O_WRONLY);
+  request.length = 10;
+  faults->shorten({Call::kCopyRange, 1, 1}, 3);
+  const auto copied = pool.fs().copy_file_range(pool.as(proto::kRootNode), request);
+  REQUIRE(copied.has_value());
+  CHECK(*copied == 3);
+  CHECK(pool.text(0, "to") == "012");
+}
+
 TEST_CASE("io: whichever call fails, nothing is lost and the thread is itself again") {
   if (!test::may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
