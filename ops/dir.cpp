@@ -14,6 +14,7 @@
 #include "ops/dir_snapshot.hpp"
 #include "ops/followed_path.hpp"
 #include "ops/inode_number.hpp"
+#include "ops/move_record.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/raw_dirents.hpp"
@@ -98,10 +99,11 @@ Result<std::vector<OpenCopy>> open_copies(Pool& pool, const BranchSet& set, std:
   return copies;
 }
 
-/// Not what no node could have as its name, or no reply may carry; nor what the control file hides.
+/// Not what no node could have as its name, or no reply may carry; nor what the control file hides,
+/// nor what a move keeps on a branch, which nobody is to copy or purge.
 bool presentable(NodeId directory, std::string_view name) noexcept {
   return name.size() <= kNameMax && Name::check(name).has_value() &&
-         !is_control_name(directory, name);
+         !is_control_name(directory, name) && !is_of_a_move(name);
 }
 
 constexpr std::uint32_t kDirectoryType = 4;

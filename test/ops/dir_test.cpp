@@ -470,6 +470,20 @@ TEST_CASE("whichever call of a listing fails, it fails whole, and the next one i
   }
 }
 
+TEST_CASE("what a move keeps on a branch is not listed") {
+  for (const std::vector<std::string>& modes :
+       {std::vector<std::string>{"RW"}, std::vector<std::string>{"RW", "RW"}}) {
+    PoolFixture pool(modes);
+    for (const char* name : {".boughfs-12ab.move", ".boughfs-12ab.moved", ".boughfs-7.part",
+                             ".boughfs-x.move", ".boughfs-12ab", "shown"})
+      pool.file(modes.size() - 1, name);
+    std::set<std::string> names;
+    for (const Listed& each : all_from(pool, opendir(pool, kRootNode), 0, 4096))
+      names.insert(each.name);
+    CHECK(names == std::set<std::string>{".", "..", ".boughfs-12ab", ".boughfs-x.move", "shown"});
+  }
+}
+
 TEST_CASE("directories that are not there") {
   PoolFixture pool({"RW", "RW"});
   pool.directory(0, "d");
