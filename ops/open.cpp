@@ -15,6 +15,7 @@
 #include "ops/locate.hpp"
 #include "ops/open_mode.hpp"
 #include "ops/operations.hpp"
+#include "ops/room.hpp"
 
 namespace bough::ops {
 namespace {
@@ -156,7 +157,7 @@ Result<proto::OpenReply> add_file_handle(Pool& pool, const Context& context, Nod
   // Neither would a store into a mapping wait: SIGBUS. In the page cache it does.
   const bool may_wait = writes && may_need_freed_space(pool, fd.get());
   const bool writes_to_us = may_wait || (writes && has_set_ids(stat));
-  const bool moves = pool.settings.move_when_full != nullptr;
+  const bool moves = may_move(pool);
   const bool wants = !may_wait && wanted_path(pool.settings.files.passthrough, facts.mode, flags,
                                               writes_to_us, stat.size, moves) != IoPath::kToUs;
   std::optional<Errno> refusal;

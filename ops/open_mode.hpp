@@ -93,8 +93,9 @@ enum class IoPath : std::uint8_t {
 /// bytes costs less than to bind its node (measured: 8 µs beside one READ), so that auto leaves it
 /// to us and the page cache.
 ///
-/// `moves`: files are to go where there is room (moveonenospc). What the kernel writes by itself
-/// cannot, so that with auto a file that is opened for writing first of all does not ask for it.
+/// `moves`: files are to go where there is room (moveonenospc), and there is more than one branch.
+/// What the kernel writes by itself cannot, so that with auto a file that is opened for writing
+/// first of all does not ask for it.
 [[nodiscard]] IoPath wanted_path(PassthroughIo option, CacheFiles mode, std::uint32_t flags,
                                  bool writes_to_us, std::uint64_t size,
                                  bool moves = false) noexcept;

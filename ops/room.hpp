@@ -11,6 +11,10 @@
 /// How requests that change a file go along with moves of files (the option moveonenospc).
 namespace bough::ops {
 
+/// Whether a file that has no room left may go to another branch: with moveonenospc, and where
+/// there is more than one.
+[[nodiscard]] bool may_move(const Pool& pool);
+
 [[nodiscard]] inline bool lacks_room(Errno error) noexcept {
   return error == Errno{ENOSPC} || error == Errno{EDQUOT};
 }

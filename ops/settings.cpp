@@ -18,7 +18,8 @@ namespace bough::ops {
 Settings::Settings()
     : create(policy::create_policies(), policy::find(policy::create_policies(), "pfrd")),
       search(policy::search_policies(), policy::find(policy::search_policies(), "ff")),
-      action(policy::action_policies(), policy::find(policy::action_policies(), "epall")) {}
+      action(policy::action_policies(), policy::find(policy::action_policies(), "epall")),
+      move_when_full(policy::find(policy::create_policies(), "pfrd")) {}
 
 namespace {
 

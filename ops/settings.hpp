@@ -75,9 +75,9 @@ struct Settings {
   proto::LiveValue<BranchAbsent> branch_absent{BranchAbsent::kEio};
   /// The option moveonenospc: the create policy that chooses where a file goes on that has no room
   /// left on its branch. Null: it stays.
-  proto::LiveValue<const policy::Policy*> move_when_full{nullptr};
+  proto::LiveValue<const policy::Policy*> move_when_full;
 
-  /// Defaults: create pfrd, search ff, action epall.
+  /// Defaults: create pfrd, search ff, action epall, move_when_full pfrd.
   Settings();
 };
 

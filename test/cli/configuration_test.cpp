@@ -241,7 +241,7 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   CHECK(shown(config, "passthrough.io") == "off");
   CHECK(shown(config, "flush-on-close") == "opened-for-write");
   CHECK(shown(config, "scheduling-priority") == "-10");
-  CHECK(shown(config, "moveonenospc") == "false");
+  CHECK(shown(config, "moveonenospc") == "pfrd");
   CHECK(shown(config, "allow-idmap") == "true");
   Configuration other;
   line.options = cli::split_options("cache.files=full,subtype=boughfs");

@@ -86,10 +86,11 @@ class Branches(sandbox.LiveCase):
         self.assertEqual(pool.unmount(), 0)
 
     def test_full(self):
-        """A full disk: its own errno for who writes there, the next disk for what is new."""
+        """A full disk, and no moves: its own errno for who writes there, the next disk for what is new."""
         small = self.file_system("tmpfs", "small", megabytes=8)
         large = self.file_system("tmpfs", "large", megabytes=200)
-        pool = self.pool([small, large], modes.Root(), ["minfreespace=1M", "category.create=ff"])
+        pool = self.pool([small, large], modes.Root(), ["minfreespace=1M", "category.create=ff",
+                                                        "moveonenospc=false"])
         top = pool.mountpoint
         file = os.open(os.path.join(top, "grows"), os.O_RDWR | os.O_CREAT)
         self.assertEqual(self.where([small, large], "grows"), [0])

@@ -446,6 +446,7 @@ TEST_CASE("an EROFS of something inside a branch demotes nothing, and another br
     faulty = made.get();
     return made;
   });
+  pool.settings().move_when_full = nullptr;
   faulty->fail({Call::kMkdirAt, 1, FaultyBacking::kAlways}, EROFS);
   CHECK(makers().at("mkdir")(pool, pool.as(kRootNode), "x") == Errno{EROFS});
   faulty->reset();

@@ -42,6 +42,8 @@ struct Run {
                 [&ground](ops::Settings& settings) {
                   settings.branches = ground.list();
                   settings.create = policy::find(policy::create_policies(), "ff");
+                  // Each error is to be the caller's, who is not to be served elsewhere.
+                  settings.move_when_full = nullptr;
                 }),
         act(scenario.prepare(fixture)) {
     faults->reset();

@@ -49,6 +49,7 @@ proto::WriteRequest write_of(proto::HandleId handle, std::string_view text, std:
 TEST_CASE("a caller's own range is one call, its count and errno the caller's to see") {
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW"}, test::with_faults(faults));
+  pool.settings().move_when_full = nullptr;
   pool.file(0, "f", "0123456789");
   const auto handle = pool.open(pool.walk("f"), O_RDWR);
   std::vector<std::byte> out(10);

@@ -35,8 +35,9 @@ PoolFixture::Tune with(PassthroughIo option, CacheFiles cache = CacheFiles::kAut
 
 /// A pool on a kernel that takes backing files, and the kernel's rules for what it answers.
 struct Passing : PoolFixture {
-  explicit Passing(const Tune& tune = with(PassthroughIo::kAuto))
-      : PoolFixture({"RW"}, {}, tune, Backings::kTaken) {}
+  explicit Passing(const Tune& tune = with(PassthroughIo::kAuto),
+                   std::vector<std::string> modes = {"RW"})
+      : PoolFixture(std::move(modes), {}, tune, Backings::kTaken) {}
 
   /// As large as is worth it to auto.
   void file(std::size_t index, const std::string& path, std::string_view text = "",
@@ -148,9 +149,7 @@ TEST_CASE("passthrough: not beside a file that is served, whatever closes first"
 }
 
 TEST_CASE("passthrough: where files may move, who comes first decides") {
-  Passing pool([](ops::Settings& settings) {
-    settings.move_when_full = policy::find(policy::create_policies(), "pfrd");
-  });
+  Passing pool(with(PassthroughIo::kAuto), {"RW", "RW"});
   const auto pinned = [&] {
     std::array<char, 16> value{};
     auto control = pool.lookup(kRootNode, ".boughfs");
@@ -182,6 +181,20 @@ TEST_CASE("passthrough: where files may move, who comes first decides") {
   // What the user asked for he gets.
   pool.settings().files.passthrough = PassthroughIo::kReadWrite;
   CHECK(passes_all(pool.open_file(f, O_RDWR)));
+}
+
+TEST_CASE("passthrough: where nothing can move, writers go past us as well") {
+  Passing alone;
+  alone.file(0, "f");
+  CHECK(passes_all(alone.open_file(alone.walk("f"), O_WRONLY)));
+  Passing two(
+      [](ops::Settings& settings) {
+        settings.files.passthrough = PassthroughIo::kAuto;
+        settings.move_when_full = nullptr;
+      },
+      {"RW", "RW"});
+  two.file(0, "f");
+  CHECK(passes_all(two.open_file(two.walk("f"), O_WRONLY)));
 }
 
 TEST_CASE("passthrough: what is opened so goes past us, and only that") {

@@ -177,13 +177,21 @@ TEST_CASE("relocate: every change that wants room sets it off") {
 
 TEST_CASE(
     "relocate: without the option, or without a way to wait, the branch's error is the answer") {
-  FullBranch full({"RW", "RW"}, {});
+  FullBranch full({"RW", "RW"}, [](ops::Settings& settings) { settings.move_when_full = nullptr; });
   full.pool.file(0, "f", "text");
   const HandleId handle = full.pool.open(full.pool.walk("f"), O_WRONLY);
   CHECK(full.write(handle, "more") == ENOSPC);
   move_when_full(full.pool.settings());
   CHECK(full.pool.write(handle, "more").error().value() == ENOSPC);
   CHECK(full.pool.count("moved_files") + full.pool.count("refused_moves") == 0);
+}
+
+TEST_CASE("relocate: with one branch nothing is tried") {
+  FullBranch full({"RW"});
+  full.pool.file(0, "f", "text");
+  const HandleId handle = full.pool.open(full.pool.walk("f"), O_WRONLY);
+  CHECK(full.write(handle, "more") == ENOSPC);
+  CHECK(full.pool.count("refused_moves") == 0);
 }
 
 TEST_CASE("relocate: what was written before the branch was full is not written twice") {
