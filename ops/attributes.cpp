@@ -56,6 +56,7 @@ std::uint64_t number_of(Pool& pool, NodeId node, std::uint64_t own, const FileSt
       },
       [&] {
         if (!directory || node == proto::kRootNode) return own;
+        if (pool.nodes.followed_directory(node)) return number_outside(pool, stat.id);
         const auto set = pool.branches.snapshot();
         const Branch* const on = set->by_id(branch);
         return on != nullptr ? on->user_ino(stat.id) : own;
@@ -105,10 +106,12 @@ Result<proto::EntryReply> make_entry(Pool& pool, NodeId parent, std::string_view
   const bool cow = stat.nlink > 1 && stat.is_regular() && pool.settings.links.cow;
   const NodeId writer = cow ? pool.handles.writer_of(stat.id) : proto::kNoNode;
   const bool apart = cow && writer == proto::kNoNode;
-  const auto counted = stat.is_directory()
-                           ? pool.nodes.count_directory(parent, name)
-                           : pool.nodes.count_file(parent, name, Location{branch.id(), stat.id},
-                                                   branch.user_ino(stat.id), apart, writer);
+  const Location where{branch.id(), stat.id};
+  const auto counted =
+      stat.is_directory()
+          ? pool.nodes.count_directory(parent, name, where)
+          : pool.nodes.count_file(parent, name, where, number_in(pool, parent, branch, stat.id),
+                                  apart, writer);
   if (!counted) return Errno{ESTALE};
   pool.free_names.found(parent, name);
   return reply_of(pool, *counted, stat, branch.id());
@@ -120,7 +123,7 @@ Result<proto::EntryReply> show_entry(Pool& pool, NodeId parent, std::string_view
   const Location where{branch.id(), stat.id};
   if (shown.followed) {
     const auto counted = pool.nodes.count_followed(
-        parent, name, where, number_on(pool, branch, stat.id), stat.is_directory());
+        parent, name, where, number_outside(pool, stat.id), stat.is_directory());
     if (!counted) return Errno{ESTALE};
     pool.free_names.found(parent, name);
     return reply_of(pool, *counted, stat, branch.id());

@@ -428,7 +428,20 @@ class PosixBacking final : public Backing {
     return from.stx_mnt_id;
   }
 
-  Result<Mount> mount(std::uint64_t id) override { return find_mount(id); }
+  Result<std::vector<Mount>> mounts() override { return list_mounts(); }
+
+  Result<bool> is_served_device(std::uint32_t major, std::uint32_t minor) override {
+    return ops::is_served_device(major, minor);
+  }
+
+  Result<std::string> path_of(int path_fd) override {
+    std::array<char, PATH_MAX> text;
+    const std::string link = "/proc/self/fd/" + std::to_string(path_fd);
+    const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
+    if (size < 0) return last_error();
+    if (static_cast<std::size_t>(size) == text.size()) return Errno{ENAMETOOLONG};
+    return std::string(text.data(), static_cast<std::size_t>(size));
+  }
 
   Result<FsStat> statfs(int path_fd) override {
     struct ::statfs from;

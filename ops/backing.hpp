@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ops/fd.hpp"
 #include "ops/mounts.hpp"
@@ -144,9 +145,8 @@ class Backing {
   /// The number of the mount (STATX_MNT_ID) that the file was reached by; no server is asked. While
   /// the descriptor is open no other mount gets it. ENOSYS: the kernel does not tell (before 5.8).
   virtual Result<std::uint64_t> mount_id(int path_fd) = 0;
-  /// What kind of mount that is, from the kernel's own list (mounts.hpp). ENOENT: it is not in the
-  /// list, being unmounted or out of the process's sight.
-  virtual Result<Mount> mount(std::uint64_t id) = 0;
+  /// list_mounts().
+  virtual Result<std::vector<Mount>> mounts() = 0;
   virtual Result<FsStat> statfs(int path_fd) = 0;
   /// The link's text; path_fd is the symlink itself.
   virtual Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) = 0;
@@ -215,6 +215,13 @@ class Backing {
   /// The I/O priority (ioprio_get(2)) of the task `tid`, if it has one that can be asked for and
   /// taken, becomes the calling thread's; 0: the thread has the one again that it began with.
   virtual void act_with_priority_of(std::uint32_t tid) noexcept = 0;
+
+  // --- what the machine is like
+  /// Where a descriptor's file is, absolute; what is out of the process's sight, and what was
+  /// removed, has a path that says so and cannot be used (/proc/self/fd).
+  virtual Result<std::string> path_of(int path_fd) = 0;
+  /// mounts.hpp's.
+  virtual Result<bool> is_served_device(std::uint32_t major, std::uint32_t minor) = 0;
 };
 
 enum class Openat2 : std::uint8_t {

@@ -6,6 +6,7 @@
 
 #include "ops/attributes.hpp"
 #include "ops/credentials.hpp"
+#include "ops/followed_path.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/room.hpp"
@@ -262,9 +263,10 @@ Result<proto::CreateReply> tmpfile(Pool& pool, const Context& context,
         auto reachable =
             open_with_relief(pool, [&] { return pool.backing.reopen(fd->get(), O_PATH); });
         if (!reachable) return reachable.error();
-        const auto counted = pool.nodes.count_unnamed(Location{place.branch.id(), stat->id},
-                                                      place.branch.user_ino(stat->id),
-                                                      std::make_shared<Fd>(*std::move(reachable)));
+        const auto counted = pool.nodes.count_unnamed(
+            Location{place.branch.id(), stat->id},
+            number_in(pool, context.node, place.branch, stat->id),
+            std::make_shared<Fd>(*std::move(reachable)), is_followed(path.view()));
         proto::CreateReply reply;
         reply.entry.claim = proto::LookupClaim(pool.owner, counted.node);
         reply.entry.entry.node = counted.node;

@@ -22,8 +22,6 @@ class CallerGuard {
     kAllocate,  ///< data of an open file: ids only
     kRegister,  ///< a backing file, which the kernel will write with these rights: ids only, and no
                 ///< set-ids are kept
-    kFollow,    ///< the way that a symbolic link leads: ids only, so that it leads where its owner
-                ///< may go
   };
 
   CallerGuard(Pool& pool, std::uint32_t uid, std::uint32_t gid, std::optional<std::uint32_t> group,

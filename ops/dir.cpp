@@ -111,9 +111,9 @@ constexpr std::uint32_t kFileType = 8;
 constexpr std::uint32_t kLinkType = 10;
 
 /// What a listing tells of an entry's number.
-FileStat listed_stat(const Branch& branch, std::uint64_t ino, std::uint32_t type) {
+FileStat listed_stat(std::uint64_t device, std::uint64_t ino, std::uint32_t type) {
   FileStat stat;
-  stat.id = FileId{branch.device(), ino, 0};
+  stat.id = FileId{device, ino, 0};
   stat.mode = type << 12U;
   stat.nlink = 1;
   return stat;
@@ -129,23 +129,31 @@ struct Seen {
 class Numbers {
  public:
   Numbers(const Pool& pool, NodeId directory)
-      : calc_(pool.settings.inode_calc),
+      : pool_(pool),
+        calc_(pool.settings.inode_calc),
         first_shows_(shows_first_copy(pool.settings)),
         follows_(pool.settings.links.follow != FollowSymlinks::kNever) {
     NodeView view;
-    sum_ = pool.nodes.view(directory, view) ? view.path_sum : 0;
+    if (!pool.nodes.view(directory, view)) return;
+    sum_ = view.path_sum;
+    if (view.followed) outside_ = view.location.file.device;
+  }
+  /// Where the entries are that are listed on a branch.
+  [[nodiscard]] std::uint64_t device(const Branch& branch) const {
+    return outside_.value_or(branch.device());
   }
   [[nodiscard]] std::uint64_t operator()(std::string_view name, const Branch& branch,
-                                         const FileStat& stat) const {
-    return of(name, stat, [&] { return branch.user_ino(stat.id); });
-  }
-  [[nodiscard]] std::uint64_t operator()(Pool& pool, std::string_view name,
-                                         const Seen& seen) const {
-    const FileStat& stat = seen.shown.stat;
-    return of(name, stat, [&] {
-      return seen.shown.followed && !stat.is_directory() ? number_on(pool, *seen.branch, stat.id)
-                                                         : seen.branch->user_ino(stat.id);
-    });
+                                         const FileStat& stat, bool followed = false) const {
+    const bool outside = followed || outside_;
+    const auto by_inode = [&] {
+      return outside ? number_outside(pool_, stat.id) : branch.user_ino(stat.id);
+    };
+    return shown_ino(
+        calc_, stat,
+        [&] {
+          return outside && !stat.is_directory() ? by_inode() : path_ino(path_sum(sum_, name));
+        },
+        by_inode);
   }
   /// Whether the number of an entry depends on more than a listing tells: its type, the links of a
   /// file that goes by path, what a link leads to, or, where `several` branches list the name,
@@ -157,17 +165,13 @@ class Numbers {
   }
 
  private:
-  template <class ByInode>
-  [[nodiscard]] std::uint64_t of(std::string_view name, const FileStat& stat,
-                                 ByInode by_inode) const {
-    return shown_ino(
-        calc_, stat, [&] { return path_ino(path_sum(sum_, name)); }, by_inode);
-  }
-
+  const Pool& pool_;
   const InodeCalc calc_;
   const bool first_shows_;
   const bool follows_;
   std::uint64_t sum_ = 0;
+  /// Of a directory outside of the branches.
+  std::optional<std::uint64_t> outside_;
 };
 
 /// Calls `take` (void(const RawDirent&)) for every entry of a copy.
@@ -198,9 +202,10 @@ Result<std::shared_ptr<const DirSnapshot>> take_snapshot(Pool& pool, NodeId dire
     const OpenCopy& copy = copies[i];
     DirSnapshot& part = parts[at_once ? i : 0];
     return read_copy(pool, directory, copy, [&](const RawDirent& entry) {
-      if (pool.unsettled.hides(copy.branch.device(), entry.ino)) return;
+      const std::uint64_t device = number.device(copy.branch);
+      if (pool.unsettled.hides(device, entry.ino)) return;
       part.add(entry.name,
-               number(entry.name, copy.branch, listed_stat(copy.branch, entry.ino, entry.type)),
+               number(entry.name, copy.branch, listed_stat(device, entry.ino, entry.type)),
                entry.type, copy.index);
     });
   });
@@ -379,7 +384,7 @@ class PlainOut {
     if (number.want_look(entry.type, several)) {
       const Result<Seen> seen = look(entry.name.data());
       if (seen) {
-        entry.ino = number(pool_, entry.name, *seen);
+        entry.ino = number(entry.name, *seen->branch, seen->shown.stat, seen->shown.followed);
         entry.type = seen->shown.stat.mode >> 12U & 15U;
       }
     }
@@ -483,6 +488,7 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, Branch& branch, std::
     return Seen{&branch, shown_as(pool, branch, path.view(), fd, name, *stat)};
   };
   const Numbers number(pool, handle.node);
+  const std::uint64_t device = number.device(branch);
   alignas(8) std::array<std::byte, kBuffer> buffer;
   for (;;) {
     // No more is read than fits, as a rule: what does not is read again from its cookie.
@@ -500,8 +506,8 @@ Result<void> list_one(Pool& pool, const DirHandle& handle, Branch& branch, std::
         shown.ino = dot_ino(pool, handle.node, entry->name.size() == 2);
         if (!out.put_dot(shown)) return full(out);
       } else if (presentable(handle.node, entry->name) &&
-                 !pool.unsettled.hides(branch.device(), entry->ino)) {
-        shown.ino = number(entry->name, branch, listed_stat(branch, entry->ino, entry->type));
+                 !pool.unsettled.hides(device, entry->ino)) {
+        shown.ino = number(entry->name, branch, listed_stat(device, entry->ino, entry->type));
         if (!out.put(shown, look, number, false)) return full(out);
       }
     }

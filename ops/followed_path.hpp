@@ -10,11 +10,12 @@
 
 #include "proto/ids.hpp"
 
-/// With follow-symlinks a component of a pool path may be a link that is followed as a directory.
-/// The path tells which directory was meant: such a component is NAME NUL NODE, with the nodeid of
-/// the followed directory in hexadecimal. So whatever is done by a path is done in the directories
-/// that the kernel checked, or not at all; and what takes a path for plain text finds nothing
-/// (Branch::directory() is ELOOP), instead of what the name leads to by now.
+/// With follow-symlinks a component of a pool path may be a link that is followed as a directory,
+/// and all that come after it are directories below that one. The path tells which directories were
+/// meant: such a component is NAME NUL NODE, with the nodeid in hexadecimal. So whatever is done by
+/// a path is done in the directories that the kernel checked, or not at all; and what takes a path
+/// for plain text finds nothing (Branch::directory() is ELOOP), instead of what the name leads to
+/// by now.
 namespace bough::ops {
 
 /// Whether a path leads through a followed directory, or to one.
@@ -22,7 +23,14 @@ namespace bough::ops {
   return path.find('\0') != std::string_view::npos;
 }
 
-/// A component of a path that is a followed directory.
+/// What of a path comes before the link, where is_followed(); else the whole of it, but for its
+/// last name.
+[[nodiscard]] inline std::string_view plain_part(std::string_view path) noexcept {
+  const auto slash = path.substr(0, path.find('\0')).rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+/// A component of a path that is a followed directory, or lies below one.
 class MarkedName {
  public:
   /// `name` is one of a node: 255 bytes at most.
@@ -42,7 +50,7 @@ class MarkedName {
 
 struct PathStep {
   std::string name;
-  /// The followed directory; kNoNode: the name is to be a directory by itself.
+  /// The directory that was meant; kNoNode: whatever has the name.
   proto::NodeId followed = proto::kNoNode;
 };
 

@@ -76,6 +76,8 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   const auto file = reach(pool, request.old_node);
   if (!file) return file.error();
   if (file->stat.is_directory()) return Errno{EPERM};
+  // A file outside of the branches gets no name in one, nor a file of a branch one outside.
+  if (file->followed != is_followed(path.view())) return Errno{EXDEV};
   std::size_t index = 0;
   while (index < set->size() && (*set)[index].id() != file->branch) ++index;
   if (index == set->size()) return Errno{ESTALE};
@@ -90,7 +92,7 @@ Result<proto::EntryReply> link(Pool& pool, const Context& context,
   if (set->mode(index) == BranchMode::kReadOnly) return Errno{EROFS};
 
   const auto parent = [&]() -> Result<DirRef> {
-    if (keeps_to_paths(pool) && !facts.exists(index))
+    if ((keeps_to_paths(pool) || is_followed(path.view())) && !facts.exists(index))
       return unanswered(facts).value_or(Errno{EXDEV});
     return or_exdev(reach_or_clone(pool, *set, index, path.view(), facts));
   }();

@@ -70,42 +70,55 @@ Result<NodeFile> reach_directory(Pool& pool, const NodeView& view, Directories d
                 });
 }
 
-/// Offers every name of a file in turn to `look` (Result<FileStat>(int directory, const char*
-/// name)), until one of them is the file itself.
+/// Offers every name of a file in turn to `look` (Result<FileStat>(Branch&, int directory, const
+/// char* name)), until one of them is the file itself: on its branch; of what is outside of the
+/// branches then on the others, too, since the name may be a link of theirs.
 template <class Look>
-Result<FileStat> by_names(Pool& pool, Branch& branch, NodeView& view, Look look) {
+Result<FileStat> by_names(Pool& pool, NodeView& view, Look look) {
+  const auto set = pool.branches.snapshot();
   std::optional<Errno> failed;
-  std::uint32_t tried = 0;
-  while (view.named) {
-    auto stat = [&]() -> Result<FileStat> {
+  const auto is_on = [&](Branch& branch) -> std::optional<FileStat> {
+    const auto stat = [&]() -> Result<FileStat> {
       const auto directory = recent_directory(pool, branch, view.path.view());
       if (!directory) return directory.error();
-      return look(directory->fd(), view.name_c_str());
+      return look(branch, directory->fd(), view.name_c_str());
     }();
-    if (stat && stat->id == view.location.file) return stat;
+    if (stat && stat->id == view.location.file) return *stat;
     if (!stat && !means_absent(stat.error()) && !failed) failed = stat.error();
+    return std::nullopt;
+  };
+  Branch* const own = set->by_id(view.location.branch);
+  std::uint32_t tried = 0;
+  while (view.named) {
+    if (own != nullptr)
+      if (const auto stat = is_on(*own)) return *stat;
+    for (std::size_t i = 0; view.followed && i < set->size(); ++i)
+      if (&(*set)[i] != own)
+        if (const auto stat = is_on((*set)[i])) return *stat;
     if (!pool.nodes.next_name(view.node, ++tried, view)) break;
   }
   return failed.value_or(Errno{ESTALE});
 }
 
+/// O_PATH of what a name of a node is now.
+Result<Fd> open_name(Pool& pool, Branch& branch, const NodeView& view, int directory,
+                     const char* name) {
+  if (view.followed && !is_followed(view.path.view()))
+    return follow_link(pool, branch, directory, name);
+  return open_with_relief(pool, [&] { return pool.backing.open_at(directory, name, O_PATH, 0); });
+}
+
 Result<NodeFile> reach_file(Pool& pool, NodeView& view) {
-  const auto set = pool.branches.snapshot();
-  Branch* const branch = set->by_id(view.location.branch);
-  if (branch == nullptr) return Errno{ESTALE};
   NodeFile found;
-  found.branch = branch->id();
   found.ino = view.ino;
   found.link = view.link;
   found.followed = view.followed;
-  const auto stat =
-      by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
-        auto fd = view.followed ? follow_link(pool, *branch, directory, name)
-                                : open_with_relief(pool, [&] {
-                                    return pool.backing.open_at(directory, name, O_PATH, 0);
-                                  });
+  const auto stat = by_names(
+      pool, view, [&](Branch& branch, int directory, const char* name) -> Result<FileStat> {
+        auto fd = open_name(pool, branch, view, directory, name);
         if (!fd) return fd.error();
         found.own = std::move(*fd);
+        found.branch = branch.id();
         return pool.backing.stat(found.own.get());
       });
   if (!stat) return stat.error();
@@ -129,17 +142,14 @@ Result<NodeFile> reach_victim(Pool& pool, const NodeView& view) {
 /// By its names, by what is kept of an unlinked one, by an open handle.
 Result<FileStat> stat_file(Pool& pool, NodeView& view) {
   if (view.named) {
-    const auto set = pool.branches.snapshot();
-    Branch* const on = set->by_id(view.location.branch);
-    const auto stat = [&]() -> Result<FileStat> {
-      if (on == nullptr) return Errno{ESTALE};
-      return by_names(pool, *on, view, [&](int directory, const char* name) -> Result<FileStat> {
-        if (!view.followed) return stat_name(pool, *on, view.path.view(), directory, name);
-        const auto target = follow_link(pool, *on, directory, name);
-        if (!target) return target.error();
-        return pool.backing.stat(target->get());
-      });
-    }();
+    const auto stat = by_names(
+        pool, view, [&](Branch& branch, int directory, const char* name) -> Result<FileStat> {
+          if (!view.followed || is_followed(view.path.view()))
+            return stat_name(pool, branch, view.path.view(), directory, name);
+          const auto target = follow_link(pool, branch, directory, name);
+          if (!target) return target.error();
+          return pool.backing.stat(target->get());
+        });
     if (stat || (!view.victim && stat.error() != Errno{ESTALE})) return stat;
   }
   if (view.victim) return pool.backing.stat(view.victim->get());
@@ -263,7 +273,7 @@ Result<void> directory_path(Pool& pool, NodeId directory, PathText& into) {
   NodeView view;
   if (!pool.nodes.view(directory, view)) return Errno{ESTALE};
   // The name leads to another directory now, or is gone: the kernel looks it up again.
-  if (view.followed && view.directory) return Errno{ESTALE};
+  if (view.followed && view.directory && !view.victim) return Errno{ESTALE};
   return view.directory ? Errno{ENOENT} : Errno{ENOTDIR};
 }
 
@@ -345,6 +355,7 @@ Result<NodeFile> reach_open(Pool& pool, NodeId node) {
   file.stat = *stat;
   file.branch = handle->branch;
   file.ino = view.ino;
+  file.followed = view.followed;
   return file;
 }
 
@@ -360,7 +371,7 @@ Result<OpenFile> open_by_name(Pool& pool, NodeId node, int flags) {
   OpenFile file;
   file.branch = branch->id();
   const auto stat =
-      by_names(pool, *branch, view, [&](int directory, const char* name) -> Result<FileStat> {
+      by_names(pool, view, [&](Branch&, int directory, const char* name) -> Result<FileStat> {
         auto fd = open_with_relief(
             pool, [&] { return pool.backing.open_at(directory, name, flags | O_NONBLOCK, 0); });
         if (!fd) return fd.error();

@@ -41,9 +41,9 @@ auto open_with_relief(Pool& pool, Call call) -> decltype(call()) {
 /// The same as it was lately (see DirectoryCache), for looking up what is verified or merely shown.
 [[nodiscard]] Result<DirRef> recent_directory(Pool& pool, Branch& branch, std::string_view path);
 
-/// A directory node's path. ESTALE: the node is not known, or no name leads to it any more and it
-/// was followed; ENOTDIR: it is a file; ENOENT: no name
-/// leads to it any more.
+/// A directory node's path. ENOTDIR: it is a file. ENOENT: no name leads to it any more, since it
+/// was removed. ESTALE: the node is not known, or its name, which was a link or lies below one,
+/// leads elsewhere now.
 [[nodiscard]] Result<void> directory_path(Pool& pool, NodeId directory, PathText& into);
 
 /// One copy of a name: the branch that has it, its parent directory there, and its attributes.

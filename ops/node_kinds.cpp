@@ -33,21 +33,10 @@ std::optional<NodeTable::Counted> NodeTable::count_link(NodeId parent, std::stri
 std::optional<NodeTable::Counted> NodeTable::count_followed(NodeId parent, std::string_view name,
                                                             const Location& where,
                                                             std::uint64_t ino, bool to_directory) {
-  const NodeKind kind = to_directory ? NodeKind::kFollowedDirectory : NodeKind::kFollowed;
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
-  state->nodes.reserve();
-  state->files.reserve();
-  state->reserve_edge(name);
-  const Slot edge = state->find_edge(directory, name);
-  Slot slot = edge != 0 ? state->edges[edge].node : 0;
-  // A directory's branch is part of what it is.
-  if (!state->is_node_of(slot, where.file, kind) ||
-      (to_directory && state->nodes[slot].branch != where.branch))
-    slot = state->add_file(where, ino, kind);
-  state->nodes[slot].branch = where.branch;
-  return state->lead_to(directory, name, edge, slot);
+  return state->lead_outside(directory, name, where, ino, to_directory);
 }
 
 std::optional<Location> NodeTable::followed_directory(NodeId node) const {

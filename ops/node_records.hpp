@@ -15,7 +15,7 @@ enum class NodeKind : std::uint8_t {
   kFile,
   kDirectory,
   kLink,               ///< a file that is shown as a symbolic link to itself
-  kFollowed,           ///< the file that a symbolic link leads to
+  kFollowed,           ///< a file outside of the branches: what a symbolic link leads to, or below
   kFollowedDirectory,  ///< the same of a directory: with edges, and a FileId
 };
 

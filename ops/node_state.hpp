@@ -82,13 +82,16 @@ struct NodeTable::State {
     const NodeKind kind = nodes[slot].kind;
     return kind == NodeKind::kDirectory || kind == NodeKind::kFollowedDirectory;
   }
+  [[nodiscard]] bool is_outside(Slot directory) const noexcept {
+    return nodes[directory].kind == NodeKind::kFollowedDirectory;
+  }
   [[nodiscard]] Slot find_directory(NodeId node) const noexcept {
     const Slot slot = find(node);
     return slot != 0 && is_directory(slot) ? slot : 0;
   }
-  [[nodiscard]] Slot find_file(const FileId& file) const {
+  [[nodiscard]] Slot find_file(const FileId& file, NodeKind kind = NodeKind::kFile) const {
     return files.find(file_hash(file), [&](const NodeRecord& node) {
-      return node.kind == NodeKind::kFile && node.is_file(file);
+      return node.kind == kind && node.is_file(file);
     });
   }
   [[nodiscard]] bool is_held(const FileId& file) const {
@@ -123,7 +126,7 @@ struct NodeTable::State {
         into.clear();
         return false;
       }
-      if (nodes[directory].kind == NodeKind::kFollowedDirectory)
+      if (is_outside(directory))
         into.prepend(MarkedName(name_of(edges[edge]), NodeId{nodes[directory].id}).view());
       else
         into.prepend(name_of(edges[edge]));
@@ -216,6 +219,28 @@ struct NodeTable::State {
     place(nodes[slot], where);
     files.insert(slot);
     return slot;
+  }
+  /// `name` in `directory` is what lies outside of the branches. Throws std::bad_alloc, nothing
+  /// changed.
+  Counted lead_outside(Slot directory, std::string_view name, const Location& where,
+                       std::uint64_t ino, bool to_directory) {
+    nodes.reserve();
+    files.reserve();
+    reserve_edge(name);
+    const Slot edge = find_edge(directory, name);
+    Slot slot = 0;
+    if (!to_directory) {
+      slot = find_file(where.file, NodeKind::kFollowed);
+      if (slot == 0) slot = add_file(where, ino, NodeKind::kFollowed);
+      nodes[slot].branch = where.branch;
+    } else {
+      // A directory's branch is part of what it is.
+      slot = edge != 0 ? edges[edge].node : 0;
+      if (!is_node_of(slot, where.file, NodeKind::kFollowedDirectory) ||
+          nodes[slot].branch != where.branch)
+        slot = add_file(where, ino, NodeKind::kFollowedDirectory);
+    }
+    return lead_to(directory, name, edge, slot);
   }
   Counted count(Slot slot) noexcept {
     ++nodes[slot].lookups;

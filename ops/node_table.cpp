@@ -20,6 +20,7 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
+  if (state->is_outside(directory)) return state->lead_outside(directory, name, where, ino, false);
   state->nodes.reserve();
   state->files.reserve();
   state->reserve_edge(name);
@@ -39,10 +40,12 @@ std::optional<NodeTable::Counted> NodeTable::count_file(NodeId parent, std::stri
   return state->lead_to(directory, name, edge, slot);
 }
 
-std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name) {
+std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std::string_view name,
+                                                             const Location& where) {
   const Locked state(mutex_, *state_);
   const Slot directory = state->find_directory(parent);
   if (directory == 0 || !storable(name)) return std::nullopt;
+  if (state->is_outside(directory)) return state->lead_outside(directory, name, where, 0, true);
   const Slot edge = state->find_edge(directory, name);
   if (edge != 0) {
     const Slot slot = state->edges[edge].node;
@@ -62,12 +65,13 @@ std::optional<NodeTable::Counted> NodeTable::count_directory(NodeId parent, std:
 }
 
 NodeTable::Counted NodeTable::count_unnamed(const Location& where, std::uint64_t ino,
-                                            std::shared_ptr<Fd> victim) {
+                                            std::shared_ptr<Fd> victim, bool outside) {
+  const NodeKind kind = outside ? NodeKind::kFollowed : NodeKind::kFile;
   const Locked state(mutex_, *state_);
   state->nodes.reserve();
   state->files.reserve();
-  Slot slot = state->find_file(where.file);
-  if (slot == 0) slot = state->add_file(where, ino);
+  Slot slot = state->find_file(where.file, kind);
+  if (slot == 0) slot = state->add_file(where, ino, kind);
   const Counted counted = state->count(slot);
   if (victim && state->nodes[slot].names == 0) {
     try {
@@ -181,7 +185,8 @@ NodeId NodeTable::parent(NodeId directory) const {
 std::optional<std::uint64_t> NodeTable::path_sum_of(NodeId node) const {
   const Locked state(mutex_, *state_);
   const Slot slot = state->find(node);
-  return slot != 0 ? state->path_sum_of(slot) : std::nullopt;
+  if (slot == 0 || state->nodes[slot].kind == NodeKind::kFollowed) return std::nullopt;
+  return state->path_sum_of(slot);
 }
 
 std::vector<NodeTable::Child> NodeTable::children(NodeId directory) const {

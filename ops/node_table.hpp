@@ -22,8 +22,8 @@ using proto::NodeId;
 using BranchId = std::uint32_t;
 inline constexpr BranchId kNoBranch = 0xffffffff;
 
-/// Where a file node's file is. Directories have none, but those that links lead to: a directory is
-/// its edges.
+/// Where a file node's file is. Directories have none, but those outside of the branches: a
+/// directory is its edges. What is outside has the branch of a link that leads to it.
 struct Location {
   BranchId branch = kNoBranch;
   FileId file;
@@ -35,8 +35,8 @@ struct NodeView {
   bool directory = false;
   /// A file that is shown as a symbolic link to itself (converted_link.hpp).
   bool link = false;
-  /// What its name, a symbolic link on its branch, leads to (followed_link.hpp). `location` is
-  /// that, of a directory too.
+  /// It lies outside of the branches (followed_link.hpp): its name is a symbolic link that leads to
+  /// it, or is below a followed directory. `location` is that of a directory, too.
   bool followed = false;
   Location location;
   /// Of which the number that users see is made (inode_number.hpp): a file's by inode, fixed when
@@ -104,16 +104,20 @@ class NodeTable {
   /// is. Nothing, too, while a handle holds a node of the file, or if no name leads to `parent`.
   [[nodiscard]] std::optional<Counted> count_link(NodeId parent, std::string_view name,
                                                   const Location& where, std::uint64_t ino);
-  /// The same for a name that is a symbolic link on the branch, and `where` what it leads to, a
-  /// directory or something else. It has this node alone, and another one when it leads elsewhere.
+  /// The same for a name that is a symbolic link on the branch, and `where` what it leads to: a
+  /// directory, which has a node for each such name, another one when that leads elsewhere; or
+  /// something else, which is one node by whatever names and branches.
   [[nodiscard]] std::optional<Counted> count_followed(NodeId parent, std::string_view name,
                                                       const Location& where, std::uint64_t ino,
                                                       bool to_directory);
-  /// `name` in `parent` is a directory.
-  [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name);
-  /// A file without a name (O_TMPFILE). `victim` keeps it reachable.
+  /// `name` in `parent` is a directory. Below a followed one it is the one at `where`, or another
+  /// node; elsewhere that is of no use.
+  [[nodiscard]] std::optional<Counted> count_directory(NodeId parent, std::string_view name,
+                                                       const Location& where = {});
+  /// A file without a name (O_TMPFILE). `victim` keeps it reachable. `outside`: it was made below a
+  /// followed directory.
   [[nodiscard]] Counted count_unnamed(const Location& where, std::uint64_t ino,
-                                      std::shared_ptr<Fd> victim);
+                                      std::shared_ptr<Fd> victim, bool outside = false);
   /// One more count for a node that is known (LOOKUP of "." and "..").
   [[nodiscard]] std::optional<Counted> count_again(NodeId node);
   /// Takes counts back; the node goes when no count, hold or child edge is left. More than there
@@ -128,8 +132,8 @@ class NodeTable {
   // --- asking
   /// False: not known (ESTALE for the kernel).
   [[nodiscard]] bool view(NodeId node, NodeView& into) const;
-  /// What a link to a directory led to when its node was made, and the link's branch: both for
-  /// good. Nothing: `node` is no such node.
+  /// What a followed directory, or one below it, is, and the link's branch: both for good. Nothing:
+  /// `node` is no such node.
   [[nodiscard]] std::optional<Location> followed_directory(NodeId node) const;
   /// A directory's path (followed_path.hpp); false: not known, not a directory, or no name leads to
   /// it any more.
@@ -148,7 +152,8 @@ class NodeTable {
   /// The node that `name` in `parent` led to when last seen; kNoNode when unknown.
   [[nodiscard]] NodeId child(NodeId parent, std::string_view name) const;
   [[nodiscard]] NodeId parent(NodeId directory) const;
-  /// Of a node with a name: path_sum() of its path, by the last used name.
+  /// Of a node with a name: path_sum() of its path, by the last used name. Of a file outside of the
+  /// branches there is none.
   [[nodiscard]] std::optional<std::uint64_t> path_sum_of(NodeId node) const;
   /// What the names in a directory lead to, as far as they are known. Looks at every node.
   struct Child {

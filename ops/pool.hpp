@@ -76,6 +76,8 @@ struct Pool {
   proto::KernelPort* port = nullptr;
   /// The daemon may act as its callers (it is root in its user namespace).
   bool may_become = false;
+  /// Said once, however many links there are.
+  std::atomic<bool> told_why_nothing_is_followed{false};
   /// The absolute path of the mount point; empty where it is not known.
   std::string mountpoint;
   Identity own;

@@ -14,7 +14,6 @@
 
 #include "ops/copy_metadata.hpp"
 #include "ops/file_copy.hpp"
-#include "ops/followed_path.hpp"
 #include "ops/handle_switch.hpp"
 #include "ops/hidden_copy.hpp"
 #include "ops/locate.hpp"
@@ -126,6 +125,8 @@ class Relocation {
     const auto file = reach(pool_, node_);
     if (!file) return file.error();
     if (!file->stat.is_regular() || file->stat.nlink == 0) return Errno{ENOENT};
+    // What is outside of the branches stays there.
+    if (file->followed) return Errno{EXDEV};
     // What is encrypted on its disk is not to lie on another as it is.
     constexpr std::uint64_t kStays =
         STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_ENCRYPTED;
@@ -144,9 +145,6 @@ class Relocation {
     auto names = all_names(like_);
     if (!names) return names.error();
     names_ = *std::move(names);
-    // What is below a followed link stays where that leads.
-    for (const PlaceName& each : names_)
-      if (is_followed(each.directory)) return Errno{EXDEV};
     for (const PlaceName& each : names_)
       if (const auto alone = has_no_copy(each); !alone) return alone;
     return {};

@@ -38,16 +38,17 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
   NodeView node;
   const NodeId child = pool.nodes.child(context.node, name.view());
   const bool known = child != proto::kNoNode && pool.nodes.view(child, node);
+  // Several branches may have links to one file.
+  const BranchId own_branch = node.followed ? (*set)[shown[0]].id() : node.location.branch;
   std::shared_ptr<Fd> victim;
   if (known && !node.directory) {
     std::size_t own = 0;
-    while (own < set->size() && (*set)[own].id() != node.location.branch) ++own;
+    while (own < set->size() && (*set)[own].id() != own_branch) ++own;
     if (own < set->size() && facts.exists(own) && facts.stat(own).id == node.location.file)
       victim = pin_victim(pool, facts.directory(own).fd(), name.c_str(), node.location.file);
+    else if (node.followed)
+      if (auto target = reach(pool, child)) victim = std::make_shared<Fd>(std::move(target->own));
   }
-
-  if (known && node.followed)
-    if (auto target = reach(pool, child)) victim = std::make_shared<Fd>(std::move(target->own));
 
   std::optional<Errno> failure;
   bool own_is_gone = known && node.directory;
@@ -56,7 +57,7 @@ Result<void> unlink_now(Pool& pool, const Context& context, Name name, std::stri
     const auto removed = pool.backing.unlink_at(facts.directory(targets[i]).fd(), name.c_str());
     acted = acted || removed;
     if (removed || removed.error() == Errno{ENOENT}) {
-      own_is_gone = own_is_gone || branch.id() == node.location.branch;
+      own_is_gone = own_is_gone || branch.id() == own_branch;
       note_branch(context, branch);
     } else if (!failure) {
       failure = removed.error();

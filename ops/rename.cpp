@@ -2,6 +2,7 @@
 #include <optional>
 #include <vector>
 
+#include "ops/followed_path.hpp"
 #include "ops/operations.hpp"
 #include "ops/place.hpp"
 #include "ops/rename_exdev.hpp"
@@ -196,7 +197,7 @@ class Renaming {
     }
     if (same_parent_ || !means_absent(reached.error()) || !old_.reach_now(step.branch))
       return reached;
-    if (keeps_to_paths(pool_)) return Errno{EXDEV};
+    if (keeps_to_paths(pool_) || is_followed(new_path_)) return Errno{EXDEV};
     auto made = or_exdev(clone_parents(pool_, *set_, step.branch, new_path_));
     if (!made) return made.error();
     step.cloned = *std::move(made);
@@ -222,7 +223,8 @@ class Renaming {
     NodeView node;
     const NodeId child = pool_.nodes.child(request_.new_parent, request_.new_name.view());
     if (child == proto::kNoNode || !pool_.nodes.view(child, node)) return nullptr;
-    if (node.followed) return nullptr;
+    // A link goes, not the directory that it leads to.
+    if (node.directory && !new_.stat(*shown_new_).is_directory()) return nullptr;
     if (node.directory)
       return pin_victim(pool_, new_.directory(*shown_new_).fd(), new_name(),
                         new_.stat(*shown_new_).id);
@@ -278,8 +280,9 @@ class Renaming {
   void move_edge(const std::vector<Step>& steps, std::shared_ptr<Fd> victim) {
     NodeView node;
     const NodeId child = pool_.nodes.child(context_.node, request_.old_name.view());
-    const bool stays = child != proto::kNoNode && pool_.nodes.view(child, node) &&
-                       !node.directory && !moved_on(steps, node.location.branch);
+    const bool known = child != proto::kNoNode && pool_.nodes.view(child, node);
+    const BranchId own = node.followed ? (*set_)[*shown_old_].id() : node.location.branch;
+    const bool stays = known && !node.directory && !moved_on(steps, own);
     if (stays)
       pool_.nodes.remove_name(request_.new_parent, request_.new_name.view(), std::move(victim));
     else
@@ -322,6 +325,8 @@ Result<void> rename(Pool& pool, const Context& context, const proto::RenameReque
   if (const auto known = directory_path(pool, context.node, old_path); !known) return known.error();
   if (const auto known = directory_path(pool, request.new_parent, new_path); !known)
     return known.error();
+  // What is outside of the branches is not moved into one, nor out of one, by its name alone.
+  if (is_followed(old_path.view()) != is_followed(new_path.view())) return Errno{EXDEV};
   const bool new_is_free =
       !context.unique.resent() && pool.free_names.take(request.new_parent, request.new_name.view());
   const auto done = as_lately_or_now([&](Directories directories, bool& acted) {

@@ -57,43 +57,108 @@ TEST_CASE("follow-symlinks: what is done to the file is done to what the link le
   CHECK(pool.read(handle) == "TAR");
 }
 
-TEST_CASE("follow-symlinks: a target on a branch has the number of its own name") {
-  PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kRegular));
-  pool.file(1, "d/target", "text");
-  link_to(pool.branch(1) / "d/target", pool.branch(0) / "across");
-  link_to("d/target", pool.branch(1) / "relative");
-  link_to("relative", pool.branch(1) / "twice");
-  const auto target = pool.fs().getattr(pool.as(pool.walk("d/target")), {});
-  REQUIRE(target.has_value());
-  for (const char* const name : {"across", "relative", "twice"}) {
-    CAPTURE(name);
-    const auto shown = entry(pool, kRootNode, name);
-    CHECK(shown.entry.attr.mode == 0100644);
-    CHECK(shown.entry.attr.ino == target->attr.ino);
-    auto opened = pool.fs().opendir(pool.as(kRootNode), proto::OpendirRequest{});
-    REQUIRE(opened.has_value());
-    const auto handle = pool.keep(*opened, true);
-    for (const auto& each : pool.readdir(handle))
-      if (each.name == name) {
-        CHECK(each.type == DT_REG);
-        CHECK(each.ino == target->attr.ino);
+TEST_CASE("follow-symlinks: a file is one file by whatever leads to it") {
+  const TempDir outside;
+  PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kAll));
+  std::filesystem::create_directory(outside.path() / "t");
+  write_file(outside.path() / "t/f", "target");
+  link_to(outside.path() / "t/f", pool.branch(0) / "a");
+  link_to(outside.path() / "t/../t/f", pool.branch(0) / "b");
+  link_to(outside.path() / "t/f", pool.branch(1) / "c");
+  link_to(outside.path() / "t", pool.branch(0) / "one");
+  link_to(outside.path() / "t", pool.branch(1) / "two");
+  const auto names = {"a", "b", "c", "one/f", "two/f"};
+  SUBCASE("one node, so that locks and caches meet") {
+    const NodeId node = pool.walk("a");
+    for (const char* const name : names) CHECK(pool.walk(name) == node);
+    const auto first = pool.open(pool.walk("b"), O_RDWR);
+    CHECK(pool.write(first, "TAR", 0, O_RDWR).has_value());
+    CHECK(pool.read(pool.open(pool.walk("two/f"), O_RDONLY)) == "TARget");
+  }
+  SUBCASE("one number, so that cp does not empty it") {
+    using ops::InodeCalc;
+    for (const InodeCalc calc :
+         {InodeCalc::kPassthrough, InodeCalc::kPathHash, InodeCalc::kPathHash32,
+          InodeCalc::kDevinoHash, InodeCalc::kDevinoHash32, InodeCalc::kHybridHash,
+          InodeCalc::kHybridHash32}) {
+      CAPTURE(static_cast<int>(calc));
+      pool.settings().inode_calc = calc;
+      const std::uint64_t number = entry(pool, kRootNode, "a").entry.attr.ino;
+      for (const char* const name : names) {
+        CAPTURE(name);
+        CHECK(pool.fs().getattr(pool.as(pool.walk(name)), {})->attr.ino == number);
       }
+      CHECK(entry(pool, kRootNode, "c").entry.attr.ino == number);
+      CHECK(entry(pool, pool.walk("two"), "f").entry.attr.ino == number);
+      for (const NodeId directory : {kRootNode, pool.walk("one"), pool.walk("two")}) {
+        auto opened = pool.fs().opendir(pool.as(directory), proto::OpendirRequest{});
+        REQUIRE(opened.has_value());
+        for (const auto& each : pool.readdir(pool.keep(*opened, true))) {
+          if (each.name.size() != 1 || each.name == ".") continue;
+          CHECK(each.type == DT_REG);
+          CHECK(each.ino == number);
+        }
+      }
+    }
+  }
+  SUBCASE("any name is enough") {
+    const NodeId node = pool.walk("a");
+    CHECK(pool.walk("c") == node);
+    CHECK(pool.walk("two/f") == node);
+    CHECK(pool.fs().unlink(pool.as(kRootNode), {pool.name("a")}));
+    CHECK_FALSE(pool.exists(0, "a"));
+    CHECK(pool.fs().rename(pool.as(kRootNode), {kRootNode, pool.name("c"), pool.name("e"), 0}));
+    CHECK(pool.walk("e") == node);
+    CHECK(open_error(pool, node, O_RDWR) == 0);
+    // Past the pool, until the last is gone.
+    std::filesystem::remove(pool.branch(1) / "e");
+    CHECK(open_error(pool, node, O_RDWR) == 0);
+    std::filesystem::remove(pool.branch(1) / "two");
+    CHECK(open_error(pool, node, O_RDWR) == ESTALE);
+    CHECK(text_of(outside.path() / "t/f") == "target");
+  }
+  SUBCASE("by the link of another branch") {
+    const NodeId node = pool.walk("a");
+    link_to(outside.path() / "t/f", pool.branch(1) / "a");
+    std::filesystem::remove(pool.branch(0) / "a");
+    CHECK(open_error(pool, node, O_RDWR) == 0);
+    CHECK(pool.fs().getattr(pool.as(node), {}).has_value());
+    CHECK(pool.fs().unlink(pool.as(kRootNode), {pool.name("a")}));
+    CHECK_FALSE(pool.exists(1, "a"));
+  }
+  SUBCASE("made without a name") {
+    const auto path = pool.walk("one");
+    proto::TmpfileRequest request;
+    request.flags = O_RDWR | O_TMPFILE;
+    request.mode = S_IFREG | 0600;
+    auto made = pool.fs().tmpfile(pool.as(path), request);
+    REQUIRE(made.has_value());
+    const NodeId node = pool.keep(made->entry);
+    pool.keep(made->open);
+    auto linked = pool.fs().link(pool.as(path), {node, pool.name("new")});
+    REQUIRE(linked.has_value());
+    CHECK(pool.keep(*linked) == node);
+    CHECK(pool.walk("two/new") == node);
   }
 }
 
 TEST_CASE("follow-symlinks: what cannot be followed stays a link") {
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
-  pool.file(0, "d/f", "text");
-  link_to("nothing", pool.branch(0) / "dangling");
-  link_to("loop2", pool.branch(0) / "loop1");
-  link_to("loop1", pool.branch(0) / "loop2");
-  link_to("self", pool.branch(0) / "self");
-  link_to("d", pool.branch(0) / "directory");
-  link_to("d/f/", pool.branch(0) / "slash");
-  link_to("d/f/.", pool.branch(0) / "dot");
-  link_to("//../.././/" + (pool.branch(0) / "d///f").string(), pool.branch(0) / "crooked");
-  for (const char* const name : {"dangling", "loop1", "self", "directory", "slash", "dot"}) {
+  std::filesystem::create_directory(outside.path() / "d");
+  write_file(outside.path() / "d/f", "text");
+  const auto at = [&](const char* path) { return outside.path().string() + "/" + path; };
+  link_to(at("nothing"), pool.branch(0) / "dangling");
+  link_to(at("loop"), outside.path() / "loop");
+  link_to(at("loop"), pool.branch(0) / "loop");
+  link_to(at("d"), pool.branch(0) / "directory");
+  link_to(at("d/f/"), pool.branch(0) / "slash");
+  link_to(at("d/f/."), pool.branch(0) / "dot");
+  link_to(std::filesystem::relative(at("d/f"), pool.branch(0)), pool.branch(0) / "relative");
+  link_to(at("d/f").substr(1), pool.branch(0) / "rootless");
+  link_to("/.././/" + at("d///f"), pool.branch(0) / "crooked");
+  for (const char* const name :
+       {"dangling", "loop", "directory", "slash", "dot", "relative", "rootless"}) {
     CAPTURE(name);
     CHECK(type(pool, name) == S_IFLNK);
   }
@@ -101,7 +166,7 @@ TEST_CASE("follow-symlinks: what cannot be followed stays a link") {
   CHECK(open_error(pool, pool.walk("dangling"), O_RDONLY) == ELOOP);
   // To these the daemon is not its caller.
   link_to("/proc/self/status", pool.branch(0) / "proc");
-  link_to("/sys/kernel", pool.branch(0) / "sys");
+  link_to("/sys/kernel/notes", pool.branch(0) / "sys");
   CHECK(type(pool, "proc") == S_IFLNK);
   CHECK(type(pool, "sys") == S_IFLNK);
   // Modes that are not their own would open targets to users.
@@ -110,33 +175,33 @@ TEST_CASE("follow-symlinks: what cannot be followed stays a link") {
   pool.settings().shown.umask = ops::ShownAttributes::kAsTheyAre;
   CHECK(type(pool, "crooked") == S_IFREG);
   // The pool itself is never entered.
-  write_file(outside.path() / "t", "");
-  link_to(outside.path() / "t", pool.branch(0) / "out");
-  CHECK(type(pool, "out") == S_IFREG);
   struct stat device {};
   REQUIRE(::stat(outside.path().c_str(), &device) == 0);
   pool.own_device = device.st_dev;
-  CHECK(type(pool, "out") == S_IFLNK);
+  CHECK(type(pool, "crooked") == S_IFLNK);
   pool.own_device.reset();
-  CHECK(type(pool, "out") == S_IFLNK);
+  CHECK(type(pool, "crooked") == S_IFLNK);
 }
 
-TEST_CASE("follow-symlinks: a link leads where its owner may go, and no further") {
+TEST_CASE("follow-symlinks: only links of root's, or of whom the daemon runs as") {
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   std::filesystem::create_directory(outside.path() / "secret");
-  write_file(outside.path() / "secret/t", "secret");
-  write_file(outside.path() / "open", "open", 0600);
+  write_file(outside.path() / "secret/t", "secret", 0600);
+  write_file(outside.path() / "open", "open", 0666);
   REQUIRE(::chmod((outside.path() / "secret").c_str(), 0700) == 0);
   link_to(outside.path() / "secret/t", pool.branch(0) / "roots");
-  link_to(outside.path() / "secret/t", pool.branch(0) / "his", 1234);
-  link_to(outside.path() / "open", pool.branch(0) / "shown", 1234);
-  CHECK(type(pool, "roots") == S_IFREG);
+  link_to(outside.path() / "open", pool.branch(0) / "his", 1234);
+  CHECK(type(pool, "his") == S_IFLNK);
+  REQUIRE(::chown((outside.path() / "open").c_str(), 1234, 1234) == 0);
   CHECK(type(pool, "his") == S_IFLNK);
   // Who may read it is the kernel's to say, by the target's own mode.
-  const auto shown = entry(pool, kRootNode, "shown");
+  const auto shown = entry(pool, kRootNode, "roots");
   CHECK(shown.entry.attr.mode == 0100600);
   CHECK(shown.entry.attr.uid == 0);
+  // chown -h is the administrator's word for it.
+  REQUIRE(::lchown((pool.branch(0) / "his").c_str(), 0, 0) == 0);
+  CHECK(type(pool, "his") == S_IFREG);
   const NodeId roots = pool.walk("roots");
   REQUIRE(::lchown((pool.branch(0) / "roots").c_str(), 1234, 1234) == 0);
   CHECK(open_error(pool, roots, O_RDONLY) != 0);
@@ -188,9 +253,11 @@ TEST_CASE("follow-symlinks: a link that leads elsewhere is another node") {
 }
 
 TEST_CASE("follow-symlinks: a new link is told of as a link, for no time") {
+  const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
-  pool.file(0, "t", "text");
-  auto made = pool.fs().symlink(pool.as(kRootNode), {pool.name("f"), "t", {}});
+  write_file(outside.path() / "t", "text");
+  const std::string target = outside.path() / "t";
+  auto made = pool.fs().symlink(pool.as(kRootNode), {pool.name("f"), target, {}});
   REQUIRE(made.has_value());
   pool.keep(*made);
   CHECK((made->entry.attr.mode & kType) == S_IFLNK);
@@ -219,13 +286,13 @@ TEST_CASE("follow-symlinks: with never, a link costs what a file costs") {
 }
 
 TEST_CASE("follow-symlinks: each value follows what it says") {
+  const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kNever));
-  pool.directory(0, "d");
-  pool.file(0, "f");
-  REQUIRE(::mkfifo((pool.branch(0) / "fifo").c_str(), 0600) == 0);
-  link_to("d", pool.branch(0) / "to_d");
-  link_to("f", pool.branch(0) / "to_f");
-  link_to("fifo", pool.branch(0) / "to_fifo");
+  std::filesystem::create_directory(outside.path() / "d");
+  write_file(outside.path() / "f", "text");
+  REQUIRE(::mkfifo((outside.path() / "fifo").c_str(), 0600) == 0);
+  for (const char* const name : {"d", "f", "fifo"})
+    link_to(outside.path() / name, pool.branch(0) / (std::string("to_") + name));
   const auto types = [&](FollowSymlinks which) {
     pool.settings().links.follow = which;
     return std::array{type(pool, "to_d"), type(pool, "to_f"), type(pool, "to_fifo")};

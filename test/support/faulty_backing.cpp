@@ -19,7 +19,7 @@ using ops::TimesChange;
 
 namespace {
 
-std::string path_of(int fd) {
+std::string real_path_of(int fd) {
   std::array<char, PATH_MAX> text;
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
   const ssize_t size = ::readlink(link.c_str(), text.data(), text.size());
@@ -100,7 +100,7 @@ FaultyBacking::Verdict FaultyBacking::enter(Call call, int fd, const std::string
     for (Rule& rule : rules_) {
       if (rule.when.call != call && rule.when.call != Call::kAny) continue;
       if (!rule.when.below.empty() &&
-          !lies_below(path != nullptr ? *path : path_of(fd), rule.when.below))
+          !lies_below(path != nullptr ? *path : real_path_of(fd), rule.when.below))
         continue;
       ++rule.seen;
       if (rule.seen < rule.when.nth || rule.seen - rule.when.nth >= rule.when.times) continue;
@@ -187,10 +187,20 @@ Result<std::uint64_t> FaultyBacking::mount_id(int path_fd) {
   return pass(Call::kMountId, path_fd, [&](std::size_t) { return real_.mount_id(path_fd); });
 }
 
-Result<ops::Mount> FaultyBacking::mount(std::uint64_t id) {
-  auto found = pass(Call::kMount, -1, [&](std::size_t) { return real_.mount(id); });
-  if (found && bend_mount_) bend_mount_(*found);
+Result<std::vector<ops::Mount>> FaultyBacking::mounts() {
+  auto found = pass(Call::kMounts, -1, [&](std::size_t) { return real_.mounts(); });
+  if (found && bend_mount_) std::for_each(found->begin(), found->end(), bend_mount_);
   return found;
+}
+
+Result<bool> FaultyBacking::is_served_device(std::uint32_t major, std::uint32_t minor) {
+  return pass(Call::kIsServedDevice, -1, [&](std::size_t) {
+    return served_ ? Result<bool>(*served_) : real_.is_served_device(major, minor);
+  });
+}
+
+Result<std::string> FaultyBacking::path_of(int path_fd) {
+  return pass(Call::kPathOf, path_fd, [&](std::size_t) { return real_.path_of(path_fd); });
 }
 
 Result<FsStat> FaultyBacking::statfs(int path_fd) {

@@ -30,7 +30,9 @@ enum class Call : std::uint8_t {
   kStatAt,
   kStat,
   kMountId,
-  kMount,
+  kMounts,
+  kIsServedDevice,
+  kPathOf,
   kStatfs,
   kReadlink,
   kList,
@@ -91,8 +93,10 @@ class FaultyBacking final : public ops::Backing {
   void bend_statfs(std::function<void(ops::FsStat&, int path_fd)> bend) {
     bend_statfs_ = std::move(bend);
   }
-  /// From now on mount() says what `bend` makes of the truth. Not while calls run.
+  /// From now on mounts() says what `bend` makes of the truth of each. Not while calls run.
   void bend_mount(std::function<void(ops::Mount&)> bend) { bend_mount_ = std::move(bend); }
+  /// From now on is_served_device() says this. Not while calls run.
+  void serve_devices(std::optional<bool> served) { served_ = served; }
   /// From now on control() is answered by `answer` where that has one. Not while calls run.
   void answer_control(
       std::function<std::optional<int>(std::uint32_t command, std::span<std::byte>)> answer) {
@@ -124,7 +128,9 @@ class FaultyBacking final : public ops::Backing {
   ops::Result<ops::FileStat> stat(int path_fd) override;
   ops::Result<ops::FileStat> stat_unasked(int path_fd) override;
   ops::Result<std::uint64_t> mount_id(int path_fd) override;
-  ops::Result<ops::Mount> mount(std::uint64_t id) override;
+  ops::Result<std::vector<ops::Mount>> mounts() override;
+  ops::Result<bool> is_served_device(std::uint32_t major, std::uint32_t minor) override;
+  ops::Result<std::string> path_of(int path_fd) override;
   ops::Result<ops::FsStat> statfs(int path_fd) override;
   ops::Result<std::size_t> readlink(int path_fd, std::span<std::byte> out) override;
   ops::Result<std::size_t> list(int fd, std::span<std::byte> out) override;
@@ -189,6 +195,7 @@ class FaultyBacking final : public ops::Backing {
   ops::Backing& real_;
   std::function<void(ops::FsStat&, int)> bend_statfs_;
   std::function<void(ops::Mount&)> bend_mount_;
+  std::optional<bool> served_;
   std::function<std::optional<int>(std::uint32_t, std::span<std::byte>)> answer_control_;
   std::atomic<int> last_read_fd_{-1};
   mutable std::mutex mutex_;
