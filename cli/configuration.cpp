@@ -84,6 +84,15 @@ void take_in_order(Configuration& config, const CommandLine& line) {
   take_options(options.size());
 }
 
+/// With allow-idmap, a default of mergerfs', no link is followed.
+void prefer_followed_links(Configuration& config, const CommandLine& line) {
+  const bool asked =
+      std::any_of(line.options.begin(), line.options.end(),
+                  [](const OptionWord& word) { return canonical_key(word.key) == "allow-idmap"; });
+  if (!asked && config.ops.links.follow != ops::FollowSymlinks::kNever)
+    config.ops.allow_idmap = false;
+}
+
 }  // namespace
 
 OptionTable::Unknown unknown_words(const CommandLine& line) {
@@ -100,6 +109,7 @@ void configure(Configuration& config, const CommandLine& line) {
   config.config_file.treat_unknown(unknown_words(line));
   config.coming_mountpoint = coming_mountpoint(line);
   take_in_order(config, line);
+  if (line.as_mergerfs) prefer_followed_links(config, line);
   if (line.foreground) config.mount.foreground = true;
   if (config.mount.mountpoint.empty() || config.ops.branches.empty()) {
     throw StartError(ExitStatus::kUsage,

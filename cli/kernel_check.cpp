@@ -55,6 +55,21 @@ void check_idmap(const KernelFacts& kernel, const Configuration& config, Finding
          "no allow-idmap: this kernel is " + kernel.release + ", Linux 6.12 and later have it");
 }
 
+/// The reasons that ops/followed_link has, as far as they can be told before.
+void check_follow(const KernelFacts& kernel, const Configuration& config, Findings& findings) {
+  if (config.ops.links.follow == ops::FollowSymlinks::kNever) return;
+  const ops::ShownAttributes& shown = config.ops.shown;
+  constexpr auto kAsTheyAre = ops::ShownAttributes::kAsTheyAre;
+  const std::string nothing = "follow-symlinks follows nothing: ";
+  if (older(kernel, 5, 8))
+    warn(findings, kAbout,
+         nothing + "this kernel is " + kernel.release + ", it takes Linux 5.8 or later");
+  else if (config.ops.allow_idmap)
+    warn(findings, kAbout, nothing + "allow-idmap is on");
+  else if (shown.uid != kAsTheyAre || shown.gid != kAsTheyAre || shown.umask != kAsTheyAre)
+    warn(findings, kAbout, nothing + "uid, gid or umask is set");
+}
+
 void check_message(const KernelFacts& kernel, const Configuration& config, bool as_root,
                    Findings& findings) {
   const std::uint32_t wanted = config.session.message_pages;
@@ -132,6 +147,7 @@ Findings check_kernel(const KernelFacts& kernel, const Configuration& config, bo
   if (!as_root) check_user(kernel, config, findings);
   check_passthrough(kernel, config, as_root, findings);
   check_idmap(kernel, config, findings);
+  check_follow(kernel, config, findings);
   check_message(kernel, config, as_root, findings);
   if (!older(kernel, 5, 4) && older(kernel, 6, 6))
     note(findings, kAbout,

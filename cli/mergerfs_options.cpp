@@ -56,7 +56,6 @@ constexpr auto kOld = std::to_array<OldOption>({
 constexpr auto kOnlyWishes = std::to_array<std::string_view>({
     "congestion-threshold",
     "export-support",
-    "follow-symlinks",
     "kernel-permissions-check",
     "max-background",
     "max-read",

@@ -18,8 +18,10 @@ constexpr Words<LinkExdev, 4> kLinkExdev{{{"passthrough", LinkExdev::kPassthroug
                                           {"rel-symlink", LinkExdev::kRelative},
                                           {"abs-base-symlink", LinkExdev::kOnBranch},
                                           {"abs-pool-symlink", LinkExdev::kInPool}}};
-/// The others are not offered: ARCHITECTURE.md says what is not right with them yet.
-constexpr Words<FollowSymlinks, 1> kFollow{{{"never", FollowSymlinks::kNever}}};
+constexpr Words<FollowSymlinks, 4> kFollow{{{"never", FollowSymlinks::kNever},
+                                            {"directory", FollowSymlinks::kDirectory},
+                                            {"regular", FollowSymlinks::kRegular},
+                                            {"all", FollowSymlinks::kAll}}};
 
 }  // namespace
 
@@ -41,7 +43,8 @@ void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& setting
       "through the mount point"));
   table.push_back(links.words<FollowSymlinks>(
       "follow-symlinks", kFollow, When::kRuntime, settings.follow,
-      "symbolic links on branches stay links; the other values of mergerfs are not offered yet"));
+      "root's symbolic links on branches are shown as the directory, the regular file or whatever "
+      "else they lead to outside of all branches; rm -r goes into such a directory"));
   table.push_back(links.toggle("symlinkify", When::kRuntime, settings.symlinkify,
                                "a file without write bits that has not changed for a while is "
                                "shown as a symbolic link to itself on its branch, unless it is "

@@ -248,6 +248,14 @@ TEST_CASE("as mergerfs its defaults count, unless an option says otherwise") {
   cli::configure(other, line);
   CHECK(other.mount.subtype == "boughfs");
   CHECK(shown(other, "cache.files") == "full");
+  for (const auto& [options, idmap] :
+       {std::pair{"follow-symlinks=all", "false"}, std::pair{"follow-symlinks=never", "true"},
+        std::pair{"allow-idmap,follow_symlinks=all", "true"}}) {
+    Configuration follows;
+    line.options = cli::split_options(options);
+    cli::configure(follows, line);
+    CHECK(shown(follows, "allow-idmap") == idmap);
+  }
   const Configuration own;
   CHECK(own.mount.subtype == "boughfs");
   CHECK(shown(own, "cache.files") == "auto");

@@ -113,3 +113,22 @@ TEST_CASE("why the pool cannot be idmapped") {
   kernel.minor = 12;
   CHECK(told(kernel, config, true).empty());
 }
+
+TEST_CASE("why no link is followed") {
+  Configuration config;
+  set(config, "passthrough.io", "off");
+  set(config, "follow-symlinks", "all");
+  KernelFacts kernel = recent();
+  CHECK(told(kernel, config, true).empty());
+  set(config, "umask", "022");
+  CHECK(told(kernel, config, true) ==
+        "1follow-symlinks follows nothing: uid, gid or umask is set\n");
+  set(config, "allow-idmap", "true");
+  CHECK(told(kernel, config, true) == "1follow-symlinks follows nothing: allow-idmap is on\n");
+  kernel.major = 5;
+  kernel.minor = 7;
+  kernel.release = "5.7.1";
+  CHECK(told(kernel, config, true).find("it takes Linux 5.8 or later") != std::string::npos);
+  set(config, "follow-symlinks", "never");
+  CHECK(told(kernel, config, true).find("follow-symlinks") == std::string::npos);
+}
