@@ -647,6 +647,13 @@ class PosixBacking final : public Backing {
     if (take(wanted)) taken = wanted;
   }
 
+  void act_idle(bool idle) noexcept override {
+    thread_local long before = 0;
+    if (idle) before = ::syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0);
+    const long wanted = idle ? IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0) : before;
+    if (wanted >= 0) (void)::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, wanted);
+  }
+
  private:
   std::atomic<bool> openat2_;
 };

@@ -215,6 +215,9 @@ class Backing {
   /// The I/O priority (ioprio_get(2)) of the task `tid`, if it has one that can be asked for and
   /// taken, becomes the calling thread's; 0: the thread has the one again that it began with.
   virtual void act_with_priority_of(std::uint32_t tid) noexcept = 0;
+  /// Disks serve the calling thread when nobody else asks them (ioprio_set(2), the idle class), as
+  /// far as their scheduler knows the difference; and again as before.
+  virtual void act_idle(bool idle) noexcept = 0;
 
   // --- what the machine is like
   /// Where a descriptor's file is, absolute; what is out of the process's sight, and what was

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ops/copy_metadata.hpp"
@@ -18,8 +19,6 @@
 namespace bough::ops {
 namespace {
 
-/// Between two looks at anything else; the kernel copies at most 2 GiB a call.
-constexpr std::uint64_t kStep = 64U << 20U;
 constexpr std::size_t kBuffer = 256U << 10U;
 
 /// The kernel has no way of its own between these two files.
@@ -44,14 +43,15 @@ bool same(const Time& a, const Time& b) noexcept {
 class Copying {
  public:
   Copying(Pool& pool, int source, int target, const FileStat& like, Payer payer,
-          const std::function<bool(std::uint64_t)>& goes_on)
+          const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step)
       : pool_(pool),
         backing_(pool.backing),
         source_(source),
         target_(target),
         like_(like),
         payer_(payer),
-        goes_on_(goes_on) {}
+        goes_on_(goes_on),
+        step_(step) {}
 
   Result<FileStat> run() {
     // Before the data: both decide how that is written.
@@ -94,7 +94,7 @@ class Copying {
         return begin.error();
       }
       while (at < end) {
-        const auto done = piece(at, std::min(kStep, end - at));
+        const auto done = piece(at, std::min(step_, end - at));
         if (!done) return done.error();
         if (*done == 0) return Errno{EBUSY};
         at += *done;
@@ -135,6 +135,7 @@ class Copying {
   const FileStat& like_;
   const Payer payer_;
   const std::function<bool(std::uint64_t)>& goes_on_;
+  const std::uint64_t step_;
   bool by_hand_ = false;
   std::vector<std::byte> buffer_;
 };
@@ -170,8 +171,42 @@ Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name, Pay
 }
 
 Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target, Payer payer,
-                           const std::function<bool(std::uint64_t)>& goes_on) {
-  return Copying(pool, source, target, like, payer, goes_on).run();
+                           const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step) {
+  return Copying(pool, source, target, like, payer, goes_on, step).run();
+}
+
+Result<bool> reads_back(Pool& pool, int source, int copy, std::uint64_t size,
+                        const std::function<bool()>& goes_on) {
+  Backing& backing = pool.backing;
+  backing.drop_cache(copy, true);
+  std::vector<std::byte> left(kBuffer);
+  std::vector<std::byte> right(kBuffer);
+  /// Where data begins; what cannot be asked for it has data from here on.
+  const auto data_from = [&](int fd, std::uint64_t at) {
+    const auto found = backing.seek(fd, at, SEEK_DATA);
+    if (found) return *found;
+    return found.error() == Errno{ENXIO} ? size : at;
+  };
+  for (std::uint64_t at = 0;;) {
+    // Where both have a hole they are alike.
+    at = std::min(data_from(source, at), data_from(copy, at));
+    if (at >= size) return true;
+    if (!goes_on()) return Errno{ECANCELED};
+    const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, size - at));
+    for (const auto& [fd, into] : {std::pair(source, &left), std::pair(copy, &right)}) {
+      for (std::size_t filled = 0; filled < length;) {
+        const auto got =
+            backing.read(fd, std::span(*into).first(length).subspan(filled), at + filled);
+        if (!got) return got.error();
+        if (*got == 0) return false;
+        filled += *got;
+      }
+    }
+    if (!std::equal(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(length),
+                    right.begin()))
+      return false;
+    at += length;
+  }
 }
 
 }  // namespace bough::ops

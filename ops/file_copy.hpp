@@ -7,6 +7,9 @@
 
 namespace bough::ops {
 
+/// Between two looks at anything else; the kernel copies at most 2 GiB a call.
+inline constexpr std::uint64_t kCopyStep = 64U << 20U;
+
 /// A file to be copied, by a descriptor of it (O_PATH will do). That it is read does not show.
 [[nodiscard]] Result<Fd> open_source(Pool& pool, int path_fd);
 
@@ -31,9 +34,16 @@ namespace bough::ops {
 /// the caller's to remove. `like`: what `source` was when the caller looked at it, who also looks
 /// whether it has changed meanwhile. `goes_on` is told
 /// after each piece how many bytes of data it had, holes among them, and says whether to go on
-/// (else ECANCELED).
+/// (else ECANCELED); a piece has at most `step` bytes.
 [[nodiscard]] Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target,
                                          Payer payer,
-                                         const std::function<bool(std::uint64_t)>& goes_on);
+                                         const std::function<bool(std::uint64_t)>& goes_on,
+                                         std::uint64_t step = kCopyStep);
+
+/// Whether `copy`, which is synced, has on its disk the `size` bytes that `source` has: its pages
+/// leave the page cache first. Both are open for reading. ECANCELED: `goes_on`, which is asked now
+/// and then, says no.
+[[nodiscard]] Result<bool> reads_back(Pool& pool, int source, int copy, std::uint64_t size,
+                                      const std::function<bool()>& goes_on);
 
 }  // namespace bough::ops

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/anywhere_facts.hpp"
 #include "ops/copy_metadata.hpp"
 #include "ops/file_copy.hpp"
 #include "ops/handle_switch.hpp"
@@ -44,6 +45,20 @@ struct Reserved {
   ~Reserved() { watch.give_back(branch, bytes); }
 };
 
+/// The thread asks disks when nobody else does, for as long as this lives.
+struct IdleThread {
+  IdleThread(Backing& calls, bool idles) : backing(calls), idle(idles) {
+    if (idle) backing.act_idle(true);
+  }
+  ~IdleThread() {
+    if (idle) backing.act_idle(false);
+  }
+  IdleThread(const IdleThread&) = delete;
+  IdleThread& operator=(const IdleThread&) = delete;
+  Backing& backing;
+  const bool idle;
+};
+
 /// A directory in which a name comes or goes. To users nothing is new in it, so its times stay.
 class Timeless {
  public:
@@ -71,14 +86,8 @@ struct NameMove {
 
 class Relocation {
  public:
-  Relocation(Pool& pool, NodeId node, const policy::Policy& policy, std::uint64_t asked,
-             const MoveWatch& watch)
-      : pool_(pool),
-        backing_(pool.backing),
-        node_(node),
-        policy_(policy),
-        asked_(asked),
-        watch_(watch) {}
+  Relocation(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch)
+      : pool_(pool), backing_(pool.backing), node_(node), aim_(aim), watch_(watch) {}
 
   Result<void> run() {
     if (const auto planned = plan(); !planned) return planned;
@@ -124,7 +133,8 @@ class Relocation {
     set_ = pool_.branches.snapshot();
     const auto file = reach(pool_, node_);
     if (!file) return file.error();
-    if (!file->stat.is_regular() || file->stat.nlink == 0) return Errno{ENOENT};
+    if (!file->stat.is_regular()) return Errno{EMEDIUMTYPE};
+    if (file->stat.nlink == 0) return Errno{ENOENT};
     // What is outside of the branches stays there.
     if (file->followed) return Errno{EXDEV};
     // What is encrypted on its disk is not to lie on another as it is.
@@ -133,6 +143,7 @@ class Relocation {
     if ((file->stat.attributes & kStays) != 0) return Errno{EPERM};
     while (source_ < set_->size() && (*set_)[source_].id() != file->branch) ++source_;
     if (source_ == set_->size()) return Errno{ESTALE};
+    if (aim_.from && *aim_.from != file->branch) return Errno{EXDEV};
     if (set_->mode(source_) == BranchMode::kReadOnly) return Errno{EROFS};
     auto opened = open_source(pool_, file->fd());
     if (!opened) return opened.error();
@@ -141,7 +152,7 @@ class Relocation {
     if (!like) return like.error();
     like_ = *like;
     if (!pool_.handles.are_all_of(like_.id, node_)) return Errno{EBUSY};
-    needed_ = like_.blocks * kBlock + asked_;
+    needed_ = like_.blocks * kBlock + aim_.asked;
     auto names = all_names(like_);
     if (!names) return names.error();
     names_ = *std::move(names);
@@ -181,14 +192,29 @@ class Relocation {
   Result<std::size_t> choose() {
     const Gate::Passage passage(pool_.gate);
     for (;;) {
-      PoolFacts facts(pool_, *set_, names_.front().directory);
-      for (std::size_t i = 0; i < set_->size(); ++i)
-        if (!has_room(i)) facts.rule_out(i);
-      const policy::Choice choice = policy_.choose(facts, pool_.random);
-      if (choice.empty()) return Errno{ENOSPC};
-      if (watch_.reserve((*set_)[choice[0]].id(), needed_, available(choice[0]))) return choice[0];
-      tried_.push_back(choice[0]);
+      const auto target = aim_.to ? fixed_target() : by_policy();
+      if (!target) return target;
+      if (watch_.reserve((*set_)[*target].id(), needed_, available(*target))) return target;
+      tried_.push_back(*target);
     }
+  }
+  Result<std::size_t> by_policy() {
+    PoolFacts facts(pool_, *set_, names_.front().directory);
+    for (std::size_t i = 0; i < set_->size(); ++i)
+      if (!has_room(i)) facts.rule_out(i);
+    AnywhereFacts anywhere(facts);
+    const policy::Choice choice = aim_.any_path ? aim_.policy->choose(anywhere, pool_.random)
+                                                : aim_.policy->choose(facts, pool_.random);
+    if (choice.empty()) return Errno{ENOSPC};
+    return choice[0];
+  }
+  Result<std::size_t> fixed_target() {
+    std::size_t target = 0;
+    while (target < set_->size() && (*set_)[target].id() != *aim_.to) ++target;
+    if (target == set_->size() || target == source_) return Errno{ENODEV};
+    if (set_->mode(target) == BranchMode::kReadOnly) return Errno{EROFS};
+    if (!has_room(target)) return Errno{ENOSPC};
+    return target;
   }
   bool has_room(std::size_t branch) {
     if (branch == source_ || (*set_)[branch].absent()) return false;
@@ -209,9 +235,7 @@ class Relocation {
     watch_.begins(joined(names_.front()), from().path(), to.path(), like_.blocks * kBlock);
     HiddenCopy copy(pool_, to);
     if (const auto made = copy.make(parent->fd()); !made) return made;
-    // In the owner's name: his quota pays, and blocks that are reserved are not his.
-    const auto copied = copy_into(pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
-                                  [this](std::uint64_t at) { return watch_.goes_on(at); });
+    const auto copied = copy_data(copy);
     if (!copied) return copied.error();
     // The record tells the old file by its size and times, which must be on the disk as well.
     if (const auto synced = backing_.sync(file_.get(), false); !synced) return synced;
@@ -227,6 +251,19 @@ class Relocation {
       if (done || done.error() != Errno{ETIMEDOUT} || tries == kGateTries) return done;
       std::this_thread::sleep_for(kGatePause);
     }
+  }
+  Result<FileStat> copy_data(const HiddenCopy& copy) {
+    const IdleThread idle(backing_, aim_.idle);
+    // In the owner's name: his quota pays, and blocks that are reserved are not his.
+    auto copied = copy_into(
+        pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
+        [this](std::uint64_t at) { return watch_.goes_on(at); }, aim_.step);
+    if (!copied || !aim_.verify) return copied;
+    const auto same = reads_back(pool_, file_.get(), copy.fd(), like_.size,
+                                 [this] { return watch_.goes_on(like_.size); });
+    if (!same) return same.error();
+    if (!*same) return Errno{EIO};
+    return copied;
   }
   /// The directories of all names; that of the first.
   Result<DirRef> make_parents(Branch& to) {
@@ -440,7 +477,7 @@ class Relocation {
       record.keep();
     }
     for (const NameMove& each : moves)
-      tell("an old copy is left on the branch that had no room, until it can be removed: ",
+      tell("an old copy is left on the branch that it was to leave, until it can be removed: ",
            each.place);
     return {};
   }
@@ -468,8 +505,7 @@ class Relocation {
   Pool& pool_;
   Backing& backing_;
   const NodeId node_;
-  const policy::Policy& policy_;
-  const std::uint64_t asked_;
+  const MoveAim& aim_;
   const MoveWatch& watch_;
   std::shared_ptr<const BranchSet> set_;
   std::size_t source_ = 0;
@@ -482,9 +518,8 @@ class Relocation {
 
 }  // namespace
 
-Result<void> relocate(Pool& pool, NodeId node, const policy::Policy& policy, std::uint64_t asked,
-                      const MoveWatch& watch) {
-  return Relocation(pool, node, policy, asked, watch).run();
+Result<void> relocate(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch) {
+  return Relocation(pool, node, aim, watch).run();
 }
 
 }  // namespace bough::ops

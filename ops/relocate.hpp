@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "ops/pool.hpp"
@@ -23,9 +24,28 @@ struct MoveWatch {
   std::function<void(BranchId branch, std::uint64_t bytes)> give_back;
 };
 
-/// Moves a node's file, with all its names and all that is open of it, to another branch that the
-/// create policy `policy` chooses among those that have more room than the file takes and `asked`
-/// bytes. To users it stays the same file: node, inode number, handles.
+/// Where a file is to go, and how.
+struct MoveAim {
+  /// Chooses among the branches that have more room than the file takes and `asked` bytes. A create
+  /// policy; borrowed.
+  const policy::Policy* policy = nullptr;
+  std::uint64_t asked = 0;
+  /// The policy may choose a branch that has not the file's directory, whatever kind it is of.
+  bool any_path = false;
+  /// The only branch to go to; nothing is chosen then.
+  std::optional<BranchId> to{};
+  /// The branch that it is to leave. EXDEV: it is not there.
+  std::optional<BranchId> from{};
+  /// The copy is read back from its disk and compared before the old file goes. EIO: it differs.
+  bool verify = false;
+  /// While it is copied, others' reading and writing comes first.
+  bool idle = false;
+  /// Bytes between two calls of MoveWatch::goes_on.
+  std::uint64_t step = 64U << 20U;
+};
+
+/// Moves a node's file, with all its names and all that is open of it, to another branch. To users
+/// it stays the same file: node, inode number, handles.
 ///
 /// The caller holds the node and keeps everybody from changing the file through the pool until this
 /// returns; names may change meanwhile. Readers go on, on the old file and then on the new one.
@@ -38,8 +58,10 @@ struct MoveWatch {
 /// Refused are: what has names that the pool does not know (EBUSY), or a copy on a further branch
 /// (EEXIST: one would be hidden or overwritten by the other); what has no name; what can only be
 /// appended to or not be changed at all (EPERM); what the kernel reads and writes past us (EBUSY).
-/// EBUSY as well: it was changed behind the pool meanwhile. ENOSPC: no branch has room.
-[[nodiscard]] Result<void> relocate(Pool& pool, NodeId node, const policy::Policy& policy,
-                                    std::uint64_t asked, const MoveWatch& watch);
+/// EBUSY as well: it was changed behind the pool meanwhile. ENOSPC: no branch has room. ENODEV: the
+/// branch to go to has left the pool. EMEDIUMTYPE: it is no regular file. EROFS: one of the two may
+/// not be changed.
+[[nodiscard]] Result<void> relocate(Pool& pool, NodeId node, const MoveAim& aim,
+                                    const MoveWatch& watch);
 
 }  // namespace bough::ops

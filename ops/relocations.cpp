@@ -17,6 +17,7 @@
 
 #include "ops/pool.hpp"
 #include "ops/relocate.hpp"
+#include "ops/relocate_other.hpp"
 
 namespace bough::ops {
 namespace {
@@ -33,12 +34,20 @@ constexpr milliseconds kDrainNap{1};
 /// what it took, at most so long: else each write would have the file copied in vain.
 constexpr int kRestFactor = 5;
 constexpr std::chrono::seconds kMostRest{30};
+/// A piece of a copy with a rate takes so long, in parts of a second.
+constexpr std::uint64_t kPiecesASecond = 4;
+constexpr std::uint64_t kLeastPiece = 64U << 10U;
+/// Between two looks whether an errand is given up.
+constexpr std::uint64_t kErrandPiece = 16U << 20U;
+constexpr milliseconds kPaceNap{50};
 /// How many moves that came to nothing are remembered, for requests that waited for them.
 constexpr std::size_t kMostFailed = 1024;
 /// Between two lines for the log.
 constexpr std::chrono::seconds kTellEvery{30};
 constexpr std::chrono::seconds kTellFirst{5};
 constexpr std::uint64_t kMiB = 1U << 20U;
+/// How many results of errands are kept, for requests that waited for them.
+constexpr std::size_t kMostResults = 4096;
 
 std::string size_of(std::uint64_t bytes) {
   constexpr std::uint64_t kKiB = 1024;
@@ -57,6 +66,11 @@ struct Relocations::Job {
   std::uint64_t number = 0;
   NodeId node;
   std::uint64_t asked = 0;
+  std::optional<Errand> errand;
+  /// The one that wanted the errand is gone.
+  std::atomic<bool> given_up{false};
+  /// How far the copy has been paced, in bytes.
+  std::uint64_t paced = 0;
   /// Nobody may change the file.
   bool closed = false;
   Told told;
@@ -77,28 +91,47 @@ struct Relocations::State {
   std::atomic<std::uint64_t> moved{0};
   std::atomic<std::uint64_t> refused{0};
 
+  /// The threads for one kind of moves, and what they have to do.
+  struct Crew {
+    std::deque<std::shared_ptr<Job>> queue;
+    std::condition_variable work;
+    unsigned threads = 0;
+    unsigned waiting = 0;
+  };
+
   mutable std::mutex mutex;
-  std::condition_variable work;
   std::condition_variable left;
   std::map<std::uint64_t, std::shared_ptr<Job>> jobs;
-  std::deque<std::shared_ptr<Job>> queue;
+  Crew for_room;
+  Crew for_people;
+  struct Ended {
+    std::uint64_t number = 0;
+    Result<void> result;
+  };
+  std::deque<Ended> results;
+  /// When the bytes that errands have copied so far are due.
+  steady_clock::time_point due{};
   std::array<std::uint64_t, kMostFailed> last_failed{};
   std::size_t next_failed = 0;
   std::map<std::uint64_t, steady_clock::time_point> resting_nodes;
   std::map<BranchId, std::uint64_t> reserved;
   std::uint64_t last_number = 0;
-  unsigned threads = 0;
-  unsigned waiting = 0;
   bool resting = false;
   bool stopping = false;
 
-  void serve();
+  [[nodiscard]] std::uint64_t add(Crew& crew, std::shared_ptr<Job> job,
+                                  const std::shared_ptr<State>& self);
+  void serve(Crew& crew);
   void run(Job& job);
   Result<void> move(Job& job);
+  Result<void> move_as(Job& job, const MoveAim& aim);
   [[nodiscard]] MoveWatch watch(Job& job);
-  [[nodiscard]] bool drain(NodeId node) const;
+  [[nodiscard]] bool drain(const Job& job) const;
+  void pace(Job& job, std::uint64_t at);
+  [[nodiscard]] bool ends(const Job& job) const { return cancelled || job.given_up; }
   void open_again(Job& job);
   void end(Job& job, const Result<void>& result) noexcept;
+  void keep_result(std::uint64_t number, const Result<void>& result) noexcept;
   void tell_end(const Job& job, const Result<void>& result);
   void tell_progress(Job& job, std::uint64_t at);
   [[nodiscard]] const Job* find(NodeId node) const {
@@ -108,18 +141,18 @@ struct Relocations::State {
   }
 };
 
-void Relocations::State::serve() {
+void Relocations::State::serve(Crew& crew) {
   ::pthread_setname_np(::pthread_self(), "boughfs-move");
   const bool able = pool.backing.own_thread_state() && pool.backing.become(pool.own, true);
   std::unique_lock lock(mutex);
   for (;;) {
-    ++waiting;
-    work.wait(lock, [this] { return stopping || resting || !queue.empty(); });
-    --waiting;
-    if (queue.empty()) break;
-    const std::shared_ptr<Job> job = std::move(queue.front());
-    queue.pop_front();
-    const bool give_up = stopping || !able;
+    ++crew.waiting;
+    crew.work.wait(lock, [&] { return stopping || resting || !crew.queue.empty(); });
+    --crew.waiting;
+    if (crew.queue.empty()) break;
+    const std::shared_ptr<Job> job = std::move(crew.queue.front());
+    crew.queue.pop_front();
+    const bool give_up = stopping || !able || job->given_up;
     lock.unlock();
     if (give_up)
       end(*job, Errno{ECANCELED});
@@ -127,7 +160,7 @@ void Relocations::State::serve() {
       run(*job);
     lock.lock();
   }
-  --threads;
+  --crew.threads;
   left.notify_all();
 }
 
@@ -142,7 +175,7 @@ void Relocations::State::run(Job& job) {
         job.closed = true;
       }
       pool.handles.close_changes(job.node);
-      result = drain(job.node) ? move(job) : Result<void>(Errno{EBUSY});
+      result = drain(job) ? move(job) : Result<void>(Errno{EBUSY});
       open_again(job);
     } catch (const std::exception&) {
       result = Errno{ENOMEM};
@@ -153,14 +186,14 @@ void Relocations::State::run(Job& job) {
   end(job, result);
 }
 
-bool Relocations::State::drain(NodeId node) const {
+bool Relocations::State::drain(const Job& job) const {
   const auto deadline = steady_clock::now() + kDrainPatience;
   for (;;) {
-    const auto files = pool.handles.files_of(node);
+    const auto files = pool.handles.files_of(job.node);
     if (std::all_of(files.begin(), files.end(),
                     [](const auto& file) { return file->changes.drained(); }))
       return true;
-    if (cancelled || steady_clock::now() >= deadline) return false;
+    if (ends(job) || steady_clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kDrainNap);
   }
 }
@@ -174,20 +207,42 @@ void Relocations::State::open_again(Job& job) {
 }
 
 Result<void> Relocations::State::move(Job& job) {
-  const policy::Policy* const policy = pool.settings.move_when_full;
-  if (policy == nullptr) return Errno{ENOSPC};
-  std::uint64_t asked = 0;
-  {
+  MoveAim aim;
+  if (job.errand) {
+    const Errand& errand = *job.errand;
+    aim.policy = &pool.settings.create[CreateFunction::kCreate];
+    aim.any_path = true;
+    if (errand.to != kNoBranch) aim.to = errand.to;
+    aim.from = errand.from;
+    aim.verify = errand.verify;
+    aim.idle = true;
+    aim.step = kErrandPiece;
+    if (errand.rate != 0)
+      aim.step = std::clamp(errand.rate / kPiecesASecond, kLeastPiece, kErrandPiece);
+  } else {
+    aim.policy = pool.settings.move_when_full;
+    if (aim.policy == nullptr) return Errno{ENOSPC};
     const std::lock_guard lock(mutex);
-    asked = job.asked;
+    aim.asked = job.asked;
   }
   // Somebody works on the file behind the pool, or its names changed while they were looked at.
   constexpr int kTries = 3;
   for (int tries = 1;; ++tries) {
-    const auto done = relocate(pool, job.node, *policy, asked, watch(job));
-    if (done || done.error() != Errno{EBUSY} || tries == kTries || cancelled) return done;
+    const auto done = move_as(job, aim);
+    if (done || done.error() != Errno{EBUSY} || tries == kTries || ends(job)) return done;
     std::this_thread::sleep_for(milliseconds(10 * tries));
   }
+}
+
+/// By what the node is.
+Result<void> Relocations::State::move_as(Job& job, const MoveAim& aim) {
+  if (!job.errand) return relocate(pool, job.node, aim, watch(job));
+  NodeView view;
+  if (!pool.nodes.view(job.node, view)) return Errno{ESTALE};
+  if (view.directory) return relocate_directory(pool, job.node, aim);
+  const auto done = relocate(pool, job.node, aim, watch(job));
+  if (done || done.error() != Errno{EMEDIUMTYPE}) return done;
+  return relocate_special(pool, job.node, aim);
 }
 
 MoveWatch Relocations::State::watch(Job& job) {
@@ -198,10 +253,12 @@ MoveWatch Relocations::State::watch(Job& job) {
     job.begun = steady_clock::now();
     job.tell_at = job.begun + kTellFirst;
     job.told = {path, from, to, bytes, 0, {}};
+    job.paced = 0;
   };
   watch.goes_on = [this, &job](std::uint64_t at) {
     tell_progress(job, at);
-    return !cancelled.load();
+    pace(job, at);
+    return !ends(job);
   };
   watch.reserve = [this](BranchId branch, std::uint64_t bytes, std::uint64_t available) {
     const std::lock_guard lock(mutex);
@@ -217,6 +274,23 @@ MoveWatch Relocations::State::watch(Job& job) {
   return watch;
 }
 
+/// Sleeps as long as the rate of an errand wants it.
+void Relocations::State::pace(Job& job, std::uint64_t at) {
+  if (!job.errand || job.errand->rate == 0 || at <= job.paced) return;
+  const auto takes =
+      std::chrono::duration_cast<steady_clock::duration>(std::chrono::duration<double>(
+          static_cast<double>(at - job.paced) / static_cast<double>(job.errand->rate)));
+  job.paced = at;
+  steady_clock::time_point until;
+  {
+    const std::lock_guard lock(mutex);
+    due = std::max(due, steady_clock::now()) + takes;
+    until = due;
+  }
+  for (auto now = steady_clock::now(); now < until && !ends(job); now = steady_clock::now())
+    std::this_thread::sleep_for(std::min<steady_clock::duration>(kPaceNap, until - now));
+}
+
 void Relocations::State::tell_progress(Job& job, std::uint64_t at) {
   std::optional<Told> line;
   {
@@ -224,7 +298,7 @@ void Relocations::State::tell_progress(Job& job, std::uint64_t at) {
     const auto now = steady_clock::now();
     job.told.copied = std::min(at, job.told.bytes);
     job.told.taken = std::chrono::duration_cast<milliseconds>(now - job.begun);
-    if (now >= job.tell_at) {
+    if (now >= job.tell_at && !job.errand) {
       job.tell_at = now + kTellEvery;
       line = job.told;
     }
@@ -235,17 +309,27 @@ void Relocations::State::tell_progress(Job& job, std::uint64_t at) {
 void Relocations::State::end(Job& job, const Result<void>& result) noexcept {
   (result ? moved : refused).fetch_add(1);
   try {
-    tell_end(job, result);
+    if (!job.errand) tell_end(job, result);
   } catch (const std::exception&) {
     // Nobody can be told.
   }
   {
     const std::lock_guard lock(mutex);
-    if (!result) last_failed[next_failed++ % last_failed.size()] = job.number;
+    if (!result && !job.errand) last_failed[next_failed++ % last_failed.size()] = job.number;
+    if (job.errand) keep_result(job.number, result);
     jobs.erase(job.number);
     any.store(!jobs.empty());
   }
   pool.port->resume(job.number);
+}
+
+void Relocations::State::keep_result(std::uint64_t number, const Result<void>& result) noexcept {
+  try {
+    results.push_back({number, result});
+    if (results.size() > kMostResults) results.pop_front();
+  } catch (const std::exception&) {
+    // Who asks is told that it is not known.
+  }
 }
 
 void Relocations::State::tell_end(const Job& job, const Result<void>& result) {
@@ -286,30 +370,59 @@ std::uint64_t Relocations::want(NodeId node, std::uint64_t asked) {
   }
   const auto rests = state.resting_nodes.find(node.value);
   if (rests != state.resting_nodes.end() && steady_clock::now() < rests->second) return 0;
-  state.resting = false;
   auto job = std::make_shared<Job>();
-  job->number = state.last_number + 1;
   job->node = node;
   job->asked = asked;
-  state.queue.push_back(job);
+  return state.add(state.for_room, std::move(job), state_);
+}
+
+std::uint64_t Relocations::carry(NodeId node, const Errand& errand) {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  if (state.stopping || state.find(node) != nullptr) return 0;
+  auto job = std::make_shared<Job>();
+  job->node = node;
+  job->errand = errand;
+  return state.add(state.for_people, std::move(job), state_);
+}
+
+/// With the mutex. `self`: for the thread.
+std::uint64_t Relocations::State::add(Crew& crew, std::shared_ptr<Job> job,
+                                      const std::shared_ptr<State>& self) {
+  resting = false;
+  job->number = last_number + 1;
+  crew.queue.push_back(job);
   try {
-    state.jobs.emplace(job->number, job);
-    if (state.waiting < state.queue.size() && state.threads < kMostThreads) {
-      std::thread([shared = state_] { shared->serve(); }).detach();
-      ++state.threads;
+    jobs.emplace(job->number, job);
+    if (crew.waiting < crew.queue.size() && crew.threads < kMostThreads) {
+      std::thread([self, &crew] { self->serve(crew); }).detach();
+      ++crew.threads;
     }
   } catch (const std::exception&) {
     // With a thread there already, what is queued waits for that one.
-    if (state.threads == 0 || !state.jobs.contains(job->number)) {
-      state.jobs.erase(job->number);
-      state.queue.pop_back();
+    if (crew.threads == 0 || !jobs.contains(job->number)) {
+      jobs.erase(job->number);
+      crew.queue.pop_back();
       return 0;
     }
   }
-  ++state.last_number;
-  state.any.store(true);
-  state.work.notify_one();
+  ++last_number;
+  any.store(true);
+  crew.work.notify_one();
   return job->number;
+}
+
+std::optional<Result<void>> Relocations::came_of(std::uint64_t move) const {
+  const std::lock_guard lock(state_->mutex);
+  for (const auto& each : state_->results)
+    if (each.number == move) return each.result;
+  return std::nullopt;
+}
+
+void Relocations::give_up(std::uint64_t move) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->jobs.find(move);
+  if (found != state_->jobs.end()) found->second->given_up = true;
 }
 
 std::uint64_t Relocations::of(NodeId node) const {
@@ -362,15 +475,17 @@ std::uint64_t Relocations::refused() const noexcept {
 void Relocations::rest() noexcept {
   const std::lock_guard lock(state_->mutex);
   state_->resting = true;
-  state_->work.notify_all();
+  for (State::Crew* const crew : {&state_->for_room, &state_->for_people}) crew->work.notify_all();
 }
 
 bool Relocations::stop(milliseconds patience) noexcept {
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
   state_->cancelled.store(true);
-  state_->work.notify_all();
-  return state_->left.wait_for(lock, patience, [this] { return state_->threads == 0; });
+  for (State::Crew* const crew : {&state_->for_room, &state_->for_people}) crew->work.notify_all();
+  return state_->left.wait_for(lock, patience, [this] {
+    return state_->for_room.threads + state_->for_people.threads == 0;
+  });
 }
 
 std::string text_of(const Relocations::Told& move) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,21 @@ namespace bough::ops {
 
 struct Pool;
 
-/// The moves of files that have no room left on their branch (the option moveonenospc), each on a
-/// thread of its own kind: no request waits for one as a thread, but is put off (proto::PutOff)
-/// until the number of the move. Threads are started when they are needed and end in the quiet. Any
-/// thread.
+/// What somebody wants moved (boughfs move, evacuate, balance).
+struct Errand {
+  BranchId from = kNoBranch;
+  /// kNoBranch: where the create policy says.
+  BranchId to = kNoBranch;
+  /// Bytes a second for all errands together, as the last one says; 0: as fast as it goes.
+  std::uint64_t rate = 0;
+  bool verify = false;
+};
+
+/// The moves of files: of those that have no room left on their branch (the option moveonenospc),
+/// and errands. Each is made by a thread of its own kind: no request waits for one as a thread, but
+/// is put off (proto::PutOff) until the number of the move. Errands have threads of their own, so
+/// that nobody who lacks room waits for them. Threads are started when they are needed and end in
+/// the quiet. Any thread.
 class Relocations {
  public:
   explicit Relocations(Pool& pool);
@@ -33,6 +45,15 @@ class Relocations {
   /// The number of the node's move; 0: there is none.
   [[nodiscard]] std::uint64_t of(NodeId node) const;
   [[nodiscard]] bool under_way(std::uint64_t move) const;
+  // --- errands
+  /// Returns the number of the move; 0: the file is being moved already, or nothing is moved any
+  /// more.
+  [[nodiscard]] std::uint64_t carry(NodeId node, const Errand& errand);
+  /// What came of an errand that ended lately; nothing: it has not ended.
+  [[nodiscard]] std::optional<Result<void>> came_of(std::uint64_t move) const;
+  /// The file stays where it is, if its copy is not whole yet.
+  void give_up(std::uint64_t move);
+
   /// Of a move that ended lately: it left the file where it was.
   [[nodiscard]] bool came_to_nothing(std::uint64_t move) const;
 

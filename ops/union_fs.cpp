@@ -26,6 +26,7 @@
 #include "ops/hash.hpp"
 #include "ops/lanes.hpp"
 #include "ops/link_cow.hpp"
+#include "ops/move_call.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
 #include "ops/room.hpp"
@@ -562,6 +563,10 @@ class UnionFs final : public proto::Filesystem {
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {
     if (is_control_node(context.node)) return Errno{ENOTTY};
+    if (request.command == kMoveCommand) {
+      if (!may_move(context)) return Errno{EPERM};
+      return serve_move_call(pool_, context, request);
+    }
     const auto run = [&] { return ops::ioctl(pool_, context, request, out); };
     if (const auto file = pool_.handles.file(request.handle))
       return by_path([&] { return unless_moving(pool_, context, *file, run); });
@@ -693,6 +698,12 @@ class UnionFs final : public proto::Filesystem {
     if (!is_anonymous(context)) return true;
     const auto uid = uid_of_caller(context);
     return uid && (*uid == 0 || *uid == pool_.own.uid);
+  }
+
+  /// Who may set the control file may also say where files are. The kernel has looked at nothing.
+  [[nodiscard]] bool may_move(const Context& context) const {
+    if (is_anonymous(context)) return may_control(context);
+    return context.uid == 0 || context.uid == pool_.own.uid;
   }
 
   template <class Operation>

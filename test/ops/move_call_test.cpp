@@ -1,0 +1,275 @@
+#include "ops/move_call.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "test/support/branch_tree.hpp"
+#include "test/support/full_root.hpp"
+#include "test/support/pool_fixture.hpp"
+#include "test/support/served.hpp"
+
+namespace bough::test {
+namespace {
+
+using ops::MoveCall;
+using proto::HandleId;
+using proto::kRootNode;
+using proto::NodeId;
+
+/// A pool whose files somebody has moved.
+struct Ground {
+  explicit Ground(std::vector<std::string> modes = {"RW", "RW"}, const PoolFixture::Tune& tune = {},
+                  PoolFixture::Backings backings = PoolFixture::Backings::kRefused)
+      : pool(std::move(modes), with_faults(faults), tune, backings) {
+    auto opened = pool.fs().opendir(pool.as(kRootNode), {});
+    REQUIRE(opened.has_value());
+    root = pool.keep(*opened, true);
+  }
+
+  /// What the caller gets.
+  int ask(const MoveCall& call, std::uint32_t uid = 0) {
+    const auto bytes = std::make_unique<ops::MoveBytes>();
+    REQUIRE(ops::write_move_call(call, *bytes));
+    proto::IoctlRequest request;
+    request.handle = root;
+    request.command = ops::kMoveCommand;
+    request.in = *bytes;
+    const auto done = served(pool, kRootNode, [&](proto::Context context) {
+      context.uid = uid;
+      return pool.fs().ioctl(context, request, {});
+    });
+    return done ? 0 : done.error().value();
+  }
+  int move(const std::string& path, std::size_t from = 0, std::optional<std::size_t> to = 1,
+           bool verify = false) {
+    return ask({path, pool.branch(from), to ? pool.branch(*to).string() : "", 0, verify});
+  }
+
+  FaultyBacking* faults = nullptr;
+  PoolFixture pool;
+  HandleId root;
+};
+
+}  // namespace
+
+TEST_CASE("move call: what is written is read") {
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  const std::string longest(8000, 'x');
+  for (const MoveCall& call :
+       {MoveCall{"a/b", "/one", "/two", 0, false}, MoveCall{"f", "/one", "", 1 << 20, true},
+        MoveCall{longest, "/one", "/two", ~std::uint64_t{0}, true},
+        MoveCall{"", "", "", 0, false}}) {
+    REQUIRE(ops::write_move_call(call, *bytes));
+    const auto read = ops::parse_move_call(*bytes);
+    REQUIRE(read.has_value());
+    CHECK(read->path == call.path);
+    CHECK(read->from == call.from);
+    CHECK(read->to == call.to);
+    CHECK(read->rate == call.rate);
+    CHECK(read->verify == call.verify);
+  }
+  CHECK_FALSE(ops::write_move_call({std::string(ops::kMoveCallSize, 'x'), "/a", "/b"}, *bytes));
+}
+
+TEST_CASE("move call: what is malformed is refused") {
+  using namespace std::string_view_literals;
+  for (const std::string_view text :
+       {""sv, "a"sv, "a\0/b\0/c\0"sv, "a\0/b\0/c\0x\0\0"sv, "a\0/b\0/c\0\0\0"sv,
+        "a\0/b\0/c\0"
+        "1\0often\0"sv,
+        "a\0/b\0/c\0"
+        "99999999999999999999999\0\0"sv,
+        "a\0/b\0/c\0"
+        "1\0verify"sv})
+    CHECK_FALSE(ops::parse_move_call(std::as_bytes(std::span(text))).has_value());
+}
+
+TEST_CASE("move call: a file goes where it is told, or where the create policy says") {
+  Ground ground({"RW", "RW", "RW"}, [](ops::Settings& settings) {
+    settings.create = policy::find(policy::create_policies(), "epff");
+  });
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "d/f", "text");
+  pool.file(0, "d/g", "more");
+  std::filesystem::create_hard_link(pool.branch(0) / "d/f", pool.branch(0) / "h");
+  const NodeId f = pool.walk("d/f");
+  CHECK(pool.walk("h") == f);
+  CHECK(ground.move("d/f", 0, 2, true) == 0);
+  CHECK(tree_of(pool.branch(2)) == Tree{{"d", "d"}, {"d/f", "f:text"}, {"h", "f:text"}});
+  CHECK(pool.walk("d/f") == f);
+  CHECK(pool.walk("d/g") != f);
+  // Its directory is on no branch that the policy may choose.
+  CHECK(ground.move("d/g", 0, {}) == 0);
+  CHECK(tree_of(pool.branch(0)) == Tree{{"d", "d"}});
+  CHECK(pool.count("moved_files") == 2);
+}
+
+TEST_CASE("move call: open files go along, and are what they were") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "f", "0123456789");
+  const NodeId f = pool.walk("f");
+  const HandleId reader = pool.open(f, O_RDONLY);
+  const HandleId writer = pool.open(f, O_RDWR);
+  for (const std::size_t from : {0U, 1U, 0U}) {
+    CHECK(ground.move("f", from, 1 - from) == 0);
+    CHECK(pool.read(reader) == "0123456789");
+    CHECK(pool.write(writer, "01").has_value());
+    CHECK_FALSE(pool.exists(from, "f"));
+    CHECK(pool.text(1 - from, "f") == "0123456789");
+  }
+}
+
+TEST_CASE("move call: what cannot be is refused, and nothing changes") {
+  Ground ground({"RW", "RW", "RO"});
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "f", "text");
+  pool.file(0, "linked", "text");
+  std::filesystem::create_hard_link(pool.branch(0) / "linked", pool.branch(0) / "unknown");
+  pool.file(0, "twice", "one");
+  pool.file(1, "twice", "other");
+  pool.file(2, "fixed", "text");
+  for (const char* name : {"f", "linked", "twice", "fixed"}) static_cast<void>(pool.walk(name));
+  const auto before = trees_of(pool, 3);
+  CHECK(ground.move("none") == ENOENT);
+  CHECK(ground.move("") == ENOENT);
+  CHECK(ground.move("f", 1, 0) == EXDEV);
+  CHECK(ground.move("f", 0, 0) == ENODEV);
+  CHECK(ground.move("f", 0, 2) == EROFS);
+  CHECK(ground.move("fixed", 2, 1) == EROFS);
+  CHECK(ground.ask({"f", "/nowhere", pool.branch(1)}) == ENODEV);
+  CHECK(ground.ask({"f", pool.branch(0), "/nowhere"}) == ENODEV);
+  CHECK(ground.ask({"f", pool.branch(0), pool.branch(1)}, 1000) == EPERM);
+  CHECK(ground.move("linked") == EBUSY);
+  CHECK(ground.move("twice") == EEXIST);
+  proto::IoctlRequest request;
+  request.handle = ground.root;
+  request.command = ops::kMoveCommand;
+  CHECK(served(pool, kRootNode, [&](const proto::Context& context) {
+          return pool.fs().ioctl(context, request, {});
+        }).error() == proto::Errno{EINVAL});
+  CHECK(trees_of(pool, 3) == before);
+}
+
+TEST_CASE("move call: an interrupt leaves the file where it was") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "f", std::string(1 << 20, 'x'));
+  static_cast<void>(pool.walk("f"));
+  const auto before = trees_of(pool, 2);
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  REQUIRE(ops::write_move_call({"f", pool.branch(0), pool.branch(1), 64 << 10, false}, *bytes));
+  proto::IoctlRequest request;
+  request.handle = ground.root;
+  request.command = ops::kMoveCommand;
+  request.in = *bytes;
+  proto::PutOff how;
+  proto::Context context = pool.as(kRootNode);
+  context.put_off = &how;
+  static_cast<void>(pool.fs().ioctl(context, request, {}));
+  REQUIRE(how.until != 0);
+  CHECK(pool.fs().still_waits(how.until));
+  const std::uint64_t move = std::exchange(how.until, 0);
+  how.after = move;
+  CHECK(pool.fs().ioctl(context, request, {}).error() == proto::Errno{EINTR});
+  CHECK(how.until == 0);
+  CHECK(pool.port().wait_resumed(move));
+  CHECK(trees_of(pool, 2) == before);
+}
+
+TEST_CASE("move call: a copy that does not read back as it was written is not taken") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "f", std::string(8192, 'x'));
+  static_cast<void>(pool.walk("f"));
+  const auto before = trees_of(pool, 2);
+  // Behind the last sync of the copy, in front of the comparison.
+  ground.faults->fail({Call::kRead, 1, 1, pool.branch(1)}, EIO);
+  CHECK(ground.move("f", 0, 1, true) == EIO);
+  CHECK(trees_of(pool, 2) == before);
+  CHECK(ground.move("f", 0, 1, true) == 0);
+}
+
+TEST_CASE("move call: what has no content is made anew") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  pool.directory(0, "d");
+  std::filesystem::create_symlink("to/nothing", pool.branch(0) / "d/link");
+  REQUIRE(::mkfifo((pool.branch(0) / "d/pipe").c_str(), 0640) == 0);
+  std::filesystem::create_hard_link(pool.branch(0) / "d/pipe", pool.branch(0) / "pipe");
+  const struct stat old = pool.stat(0, "d/link");
+  const NodeId link = pool.walk("d/link");
+  const NodeId pipe = pool.walk("d/pipe");
+  CHECK(pool.walk("pipe") == pipe);
+  SUBCASE("") {}
+  SUBCASE("also where a crash left the new one") {
+    ground.faults->fail({Call::kUnlinkAt, 1, 2, pool.branch(0)}, EIO);
+    CHECK(ground.move("d/link") == EIO);
+    CHECK(ground.move("d/pipe") == EIO);
+    CHECK(pool.exists(1, "d/link"));
+    CHECK(pool.exists(0, "d/link"));
+  }
+  CHECK(ground.move("d/link") == 0);
+  CHECK(ground.move("d/pipe") == 0);
+  CHECK(tree_of(pool.branch(0)) == Tree{{"d", "d"}});
+  CHECK(std::filesystem::read_symlink(pool.branch(1) / "d/link") == "to/nothing");
+  CHECK(pool.stat(1, "d/link").st_mtim.tv_nsec == old.st_mtim.tv_nsec);
+  CHECK(pool.stat(1, "pipe").st_nlink == 2);
+  CHECK(pool.stat(1, "pipe").st_mode == (S_IFIFO | 0640));
+  CHECK(pool.walk("d/link") == link);
+  CHECK(pool.walk("d/pipe") == pipe);
+}
+
+TEST_CASE("move call: something else of the same name is not taken for what a crash left") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  std::filesystem::create_symlink("one", pool.branch(0) / "link");
+  std::filesystem::create_symlink("two", pool.branch(1) / "link");
+  static_cast<void>(pool.walk("link"));
+  const auto before = trees_of(pool, 2);
+  CHECK(ground.move("link") == EEXIST);
+  CHECK(trees_of(pool, 2) == before);
+}
+
+TEST_CASE("move call: an empty directory goes, and stays in the pool") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  pool.directory(0, "d/e", 0750);
+  pool.file(0, "d/f", "text");
+  const NodeId e = pool.walk("d/e");
+  CHECK(ground.move("d") == ENOTEMPTY);
+  CHECK(ground.move("d/e", 0, {}) == 0);
+  CHECK_FALSE(pool.exists(0, "d/e"));
+  CHECK((pool.stat(1, "d/e").st_mode & 07777) == 0750);
+  CHECK(pool.walk("d/e") == e);
+  CHECK(ground.move("d/e") == ENOENT);
+  static_cast<void>(pool.walk("d/f"));
+  CHECK(ground.move("d/f") == 0);
+  CHECK(ground.move("d") == 0);
+  CHECK(tree_of(pool.branch(0)).empty());
+  CHECK(pool.list(pool.walk("d")) == std::vector<std::string>{"e", "f"});
+}
+
+TEST_CASE("move call: a file that the kernel reads by itself stays while it is open") {
+  Ground ground(
+      {"RW", "RW"},
+      [](ops::Settings& settings) { settings.files.passthrough = ops::PassthroughIo::kReadWrite; },
+      PoolFixture::Backings::kTaken);
+  ground.pool.file(0, "f", "text");
+  const HandleId handle = ground.pool.open(ground.pool.walk("f"), O_RDONLY);
+  REQUIRE(ground.pool.count("backing_files") == 1);
+  CHECK(ground.move("f") == EBUSY);
+  ground.pool.release(handle);
+  CHECK(ground.move("f") == 0);
+  CHECK(ground.pool.text(1, "f") == "text");
+}
+
+}  // namespace bough::test
