@@ -27,6 +27,8 @@ enum class ExitStatus : int {
   kIncomplete = 7,
   /// status: the pool is mounted and does not answer, or its server is gone.
   kSilent = 8,
+  /// move, evacuate, balance: something stays where it is.
+  kStayed = 9,
   /// The mount failed.
   kMount = 32,
 };

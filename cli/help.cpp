@@ -20,6 +20,7 @@ constexpr std::string_view kUsage =
     "       boughfs ctl MOUNT list|get KEY|set KEY [VALUE]|info [--json]\n"
     "       boughfs fsck PATH [--fix none|manual|newest|largest|BRANCH] [--check-size] "
     "[--copy-file]\n"
+    "       boughfs move PATH… --to BRANCH | evacuate BRANCH | balance MOUNT [--go]\n"
     "       boughfs collect-info\n"
     "\n"
     "Joins the directories BRANCHES (PATH[=RW|RO|NC[,MINFREE]], separated by ':' or as several\n"
@@ -46,6 +47,9 @@ constexpr std::string_view kUsage =
     "  check …                         what would be mounted, and what is wrong with it; check "
     "--help\n"
     "  fsck PATH [--fix HOW]           find copies that differ; fsck --help\n"
+    "  move PATH… --to BRANCH          take files to another branch; move --help\n"
+    "  evacuate BRANCH                 take all files from a branch; evacuate --help\n"
+    "  balance MOUNT                   fill all branches alike; balance --help\n"
     "  collect-info                    what a report of a fault needs to say\n";
 
 constexpr std::string_view kStatus =
@@ -63,12 +67,13 @@ constexpr std::string_view kStatus =
     "the\n"
     "      pool refused (no permission, mounted read-only), or does not answer; status: no "
     "permission\n"
-    "   3  status, ctl, explain, fsck: the path is in no boughfs pool\n"
+    "   3  status, ctl, explain, fsck, move, balance: the path is in no boughfs pool\n"
     "   4  with -f: the connection ended by an error or was aborted\n"
     "   5  fsck: copies differ, and were left so\n"
     "   6  check: the pool would be mounted, with warnings; 1: it would not be mounted\n"
     "   7  fsck: not all could be looked at, whatever else was found\n"
     "   8  status: the pool does not answer: it hangs, or its server is gone\n"
+    "   9  move, evacuate, balance: something stays where it was\n"
     "  32  the mount failed; nothing is mounted\n";
 
 /// Appends `text` from column kColumn on, broken between words.

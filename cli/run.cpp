@@ -18,6 +18,7 @@
 #include "cli/subcommands/ctl.hpp"
 #include "cli/subcommands/explain.hpp"
 #include "cli/subcommands/fsck.hpp"
+#include "cli/subcommands/move.hpp"
 #include "cli/subcommands/status.hpp"
 #include "ops/union_fs.hpp"
 #include "session/handshake.hpp"
@@ -33,8 +34,11 @@ struct Subcommand {
 };
 
 constexpr Subcommand kSubcommands[] = {
-    {"status", status_command}, {"ctl", ctl_command},   {"explain", explain_command},
-    {"check", check_command},   {"fsck", fsck_command}, {"collect-info", collect_info_command}};
+    {"status", status_command},   {"ctl", ctl_command},
+    {"explain", explain_command}, {"check", check_command},
+    {"fsck", fsck_command},       {"collect-info", collect_info_command},
+    {"move", move_command},       {"evacuate", evacuate_command},
+    {"balance", balance_command}};
 
 /// By which mergerfs' scripts call the same.
 constexpr Subcommand kPrograms[] = {{"fsck.mergerfs", fsck_command},

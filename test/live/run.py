@@ -26,7 +26,7 @@ import supervise  # noqa: E402
 GROUPS = ["mounting", "branches", "everyday", "crowd", "parity", "rights", "idle", "filesystems", "listings",
           "idmapped", "limits", "agreed", "control", "functions", "heavy", "disks", "killed", "pressure",
           "data", "per_process", "parallel", "passthrough", "rebranching", "absent", "acl", "links", "follow",
-          "moving", "powercut", "guides", "options", "tools"]
+          "moving", "powercut", "movers", "guides", "options", "tools"]
 
 
 def cases_of(group):

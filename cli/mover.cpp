@@ -1,0 +1,236 @@
+#include "cli/mover.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "cli/exit_status.hpp"
+#include "cli/read_all.hpp"
+#include "ops/fd.hpp"
+#include "ops/move_call.hpp"
+
+namespace bough::cli {
+namespace {
+
+/// More than the pool moves at once, so that it need not wait for us.
+constexpr unsigned kAtOnce = 8;
+constexpr std::uint64_t kKiB = 1024;
+/// What breaks off a call of a thread that waits for the pool.
+constexpr int kBreakOff = SIGUSR1;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A set of hard links may have more names than a process may have files open.
+void allow_many_files() {
+  ::rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::string why_it_stays(int error) {
+  switch (error) {
+    case EBUSY:
+      return "it is in use: open and read past the pool (passthrough), or changed meanwhile; "
+             "close it and run this again";
+    case ETXTBSY:
+      return "somebody writes to it on the branch itself, past the pool";
+    case EEXIST:
+      return "another branch has something of that name as well; boughfs fsck shows both";
+    case EXDEV:
+      return "the pool shows what another branch has under that name; boughfs fsck shows both";
+    case ENOSPC:
+      return "no other branch has room for it";
+    case EROFS:
+      return "a branch is read-only";
+    case EPERM:
+      return "it is immutable, append-only or encrypted";
+    case EIO:
+      return "it cannot be read or written whole: a disk fails, or the copy read back differs";
+    case ENODEV:
+      return "a branch has left the pool";
+    case ENOTEMPTY:
+      return "there is still something in it";
+    case EOPNOTSUPP:
+      return "it is shown as something else in the pool (symlinkify, follow-symlinks)";
+    case EINTR:
+    case ECANCELED:
+      return "broken off";
+    default:
+      return std::strerror(error);
+  }
+}
+
+}  // namespace
+
+std::uint64_t copied_bytes(std::string_view moves) {
+  std::uint64_t sum = 0;
+  while (!moves.empty()) {
+    constexpr std::string_view kBetween = "; ";
+    const std::size_t end = std::min(moves.find(kBetween), moves.size());
+    std::string_view one = moves.substr(0, end);
+    moves.remove_prefix(std::min(end + kBetween.size(), moves.size()));
+    // "PATH from A to B: 12 MiB of 80 MiB, …"
+    const std::size_t colon = one.rfind(": ");
+    if (colon == std::string_view::npos) continue;
+    one.remove_prefix(colon + 2);
+    std::uint64_t number = 0;
+    const auto read = std::from_chars(one.data(), one.data() + one.size(), number);
+    one.remove_prefix(static_cast<std::size_t>(read.ptr - one.data()));
+    if (one.starts_with(" KiB of ")) sum += number * kKiB;
+    if (one.starts_with(" MiB of ")) sum += number * kKiB * kKiB;
+  }
+  return sum;
+}
+
+int Mover::try_rights(const std::string& root, const std::string& branch) {
+  const ops::Fd opened(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened) return errno;
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  if (!ops::write_move_call({"", branch, ""}, *bytes)) return ENAMETOOLONG;
+  return ::ioctl(opened.get(), ops::kMoveCommand, bytes->data()) == 0 ? 0 : errno;
+}
+
+int Mover::move(int root, const MoveItem& item) {
+  // While they are open the pool knows all its names.
+  std::vector<ops::Fd> names;
+  names.reserve(item.names.size());
+  for (const std::string& name : item.names) {
+    names.emplace_back(::openat(root, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (names.back()) continue;
+    const int error = errno;
+    // Gone meanwhile: nothing is left to do.
+    struct stat ignored = {};
+    const std::string there = item.from + "/" + name;
+    if (error == ENOENT && ::lstat(there.c_str(), &ignored) != 0 && errno == ENOENT) return 0;
+    return error;
+  }
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  if (!ops::write_move_call({item.names.front(), item.from, item.to, how_.rate, how_.verify},
+                            *bytes))
+    return ENAMETOOLONG;
+  if (signals_ > 1) return EINTR;
+  return ::ioctl(root, ops::kMoveCommand, bytes->data()) == 0 ? 0 : errno;
+}
+
+void Mover::work(int root) {
+  for (;;) {
+    const MoveItem* item = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (queue_.empty() || signals_ != 0) break;
+      item = queue_.front();
+      queue_.pop_front();
+    }
+    const int error = move(root, *item);
+    const std::lock_guard lock(mutex_);
+    if (error != 0) {
+      stays_.push_back({item->from + "/" + item->names.front(), why_it_stays(error)});
+    } else if (!item->directory) {
+      ++files_;
+      bytes_ += item->bytes;
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  --at_work_;
+}
+
+Mover::Progress Mover::progress(const MovePlan& plan) const {
+  Progress all{files_, plan.files(), bytes_, plan.bytes(), now() - began_};
+  std::string moves;
+  const std::string control = root_ + "/.boughfs";
+  const auto ask = [&](char* at, std::size_t size) {
+    return ::getxattr(control.c_str(), "user.boughfs.moves", at, size);
+  };
+  if (read_all(ask, moves) >= 0)
+    all.bytes = std::min(all.all_bytes, all.bytes + copied_bytes(moves));
+  return all;
+}
+
+void Mover::move_all(MovePlan& plan, std::vector<const MoveItem*> items,
+                     const std::function<void()>& tick) {
+  const ops::Fd root(::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root)
+    throw StartError(ExitStatus::kSystem,
+                     "the pool's root cannot be opened: " + root_ + ": " + std::strerror(errno));
+  queue_.assign(items.begin(), items.end());
+  std::vector<std::thread> threads;
+  at_work_ = static_cast<unsigned>(std::min<std::size_t>(kAtOnce, items.size()));
+  for (unsigned left = at_work_; left > 0; --left)
+    threads.emplace_back([this, fd = root.get()] { work(fd); });
+  for (;;) {
+    tick();
+    const std::lock_guard lock(mutex_);
+    if (at_work_ == 0) break;
+    if (signals_ > 1)
+      for (std::thread& each : threads) (void)::pthread_kill(each.native_handle(), kBreakOff);
+  }
+  for (std::thread& each : threads) each.join();
+  plan.stays.insert(plan.stays.end(), stays_.begin(), stays_.end());
+  stays_.clear();
+}
+
+bool Mover::run(MovePlan& plan, const std::function<void(const Progress&)>& tell,
+                const std::function<void(const std::string&)>& note) {
+  allow_many_files();
+  began_ = now();
+  struct sigaction breaks = {};
+  breaks.sa_handler = [](int) {};
+  (void)::sigaction(kBreakOff, &breaks, nullptr);
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGINT);
+  sigaddset(&ends, SIGTERM);
+  (void)::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  double told = 0;
+  const auto tick = [&] {
+    constexpr timespec kTick{0, 50'000'000};
+    if (::sigtimedwait(&ends, nullptr, &kTick) > 0 && ++signals_ == 1)
+      note(
+          "ending after the files that are under way; the same signal once more leaves them where "
+          "they are");
+    if (now() - told < 1) return;
+    told = now();
+    tell([&] {
+      const std::lock_guard lock(mutex_);
+      return progress(plan);
+    }());
+  };
+  std::vector<const MoveItem*> files;
+  for (const MoveItem& item : plan.items)
+    if (!item.directory) files.push_back(&item);
+  move_all(plan, std::move(files), tick);
+  // Each when those below it are gone: level by level.
+  std::map<std::ptrdiff_t, std::vector<const MoveItem*>, std::greater<>> directories;
+  for (const MoveItem& item : plan.items) {
+    if (!item.directory) continue;
+    const std::string& name = item.names.front();
+    directories[std::count(name.begin(), name.end(), '/')].push_back(&item);
+  }
+  for (auto& [depth, level] : directories)
+    if (signals_ == 0) move_all(plan, std::move(level), tick);
+  tell(progress(plan));
+  (void)::pthread_sigmask(SIG_UNBLOCK, &ends, nullptr);
+  return signals_ == 0;
+}
+
+}  // namespace bough::cli

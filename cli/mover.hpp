@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cli/move_plan.hpp"
+
+namespace bough::cli {
+
+/// Has a pool make a plan true: several files at a time, each as a request to the pool, which says
+/// when it is moved. SIGINT and SIGTERM end it after what is under way; a second one has that
+/// stay where it was.
+class Mover {
+ public:
+  struct How {
+    /// Bytes a second; 0: as fast as it goes.
+    std::uint64_t rate = 0;
+    bool verify = false;
+  };
+  struct Progress {
+    std::size_t files = 0;
+    std::size_t all_files = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t all_bytes = 0;
+    double seconds = 0;
+  };
+  /// The errno of a move of nothing from a branch: ENOENT if this user may move something.
+  [[nodiscard]] static int try_rights(const std::string& root, const std::string& branch);
+  /// `root` is the root of the pool.
+  Mover(std::string root, How how) : root_(std::move(root)), how_(how) {}
+
+  /// Adds to plan.stays what stays. `tell` is told now and then, on the calling thread, how far it
+  /// has come, and `note` lines for people. Whether all was tried. For a process without threads.
+  [[nodiscard]] bool run(MovePlan& plan, const std::function<void(const Progress&)>& tell,
+                         const std::function<void(const std::string&)>& note);
+
+ private:
+  void work(int root);
+  /// 0, or an errno.
+  [[nodiscard]] int move(int root, const MoveItem& item);
+  void move_all(MovePlan& plan, std::vector<const MoveItem*> items,
+                const std::function<void()>& tick);
+  [[nodiscard]] Progress progress(const MovePlan& plan) const;
+
+  const std::string root_;
+  const How how_;
+  std::mutex mutex_;
+  std::deque<const MoveItem*> queue_;
+  std::vector<Staying> stays_;
+  unsigned at_work_ = 0;
+  std::size_t files_ = 0;
+  std::uint64_t bytes_ = 0;
+  double began_ = 0;
+  /// How often the user wanted it to end.
+  std::atomic<unsigned> signals_{0};
+};
+
+/// How many bytes the pool has copied of what is under way, by its key `moves`.
+[[nodiscard]] std::uint64_t copied_bytes(std::string_view moves);
+
+}  // namespace bough::cli
