@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -29,8 +30,9 @@
 namespace bough::cli {
 namespace {
 
-/// More than the pool moves at once, so that it need not wait for us.
-constexpr unsigned kAtOnce = 8;
+/// More than the pool moves at once, so that it need not wait for us, and can move small files
+/// together.
+constexpr unsigned kAtOnce = 160;
 constexpr std::uint64_t kKiB = 1024;
 /// What breaks off a call of a thread that waits for the pool.
 constexpr int kBreakOff = SIGUSR1;
@@ -174,9 +176,17 @@ void Mover::move_all(MovePlan& plan, std::vector<const MoveItem*> items,
                      "the pool's root cannot be opened: " + root_ + ": " + std::strerror(errno));
   queue_.assign(items.begin(), items.end());
   std::vector<std::thread> threads;
+  threads.reserve(kAtOnce);
   at_work_ = static_cast<unsigned>(std::min<std::size_t>(kAtOnce, items.size()));
-  for (unsigned left = at_work_; left > 0; --left)
-    threads.emplace_back([this, fd = root.get()] { work(fd); });
+  const unsigned wanted = at_work_;
+  try {
+    while (threads.size() < wanted) threads.emplace_back([this, fd = root.get()] { work(fd); });
+  } catch (const std::system_error&) {
+    if (threads.empty()) throw;
+    // Fewer do it as well.
+    const std::lock_guard lock(mutex_);
+    at_work_ -= wanted - static_cast<unsigned>(threads.size());
+  }
   for (;;) {
     tick();
     const std::lock_guard lock(mutex_);

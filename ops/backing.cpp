@@ -579,6 +579,10 @@ class PosixBacking final : public Backing {
     return done([&] { return data_only ? ::fdatasync(fd) : ::fsync(fd); });
   }
 
+  Result<void> sync_file_system(int fd) override {
+    return done([&] { return ::syncfs(fd); });
+  }
+
   Result<void> flush(int fd) override {
     const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return last_error();

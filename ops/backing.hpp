@@ -189,6 +189,9 @@ class Backing {
   virtual Result<std::size_t> write(int fd, std::span<const std::byte> data, std::uint64_t offset,
                                     bool append) = 0;
   virtual Result<void> sync(int fd, bool data_only) = 0;
+  /// All that was changed on the file system of `fd` (syncfs(2)), which is open for something. What
+  /// failed to be written since `fd` was opened is an error (Linux 5.8).
+  virtual Result<void> sync_file_system(int fd) = 0;
   /// What close(2) would report of a descriptor that stays open.
   virtual Result<void> flush(int fd) = 0;
   /// The file's pages leave the page cache; of one that may have been written they go to the disk

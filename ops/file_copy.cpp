@@ -43,7 +43,7 @@ bool same(const Time& a, const Time& b) noexcept {
 class Copying {
  public:
   Copying(Pool& pool, int source, int target, const FileStat& like, Payer payer,
-          const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step)
+          const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step, bool synced)
       : pool_(pool),
         backing_(pool.backing),
         source_(source),
@@ -51,7 +51,8 @@ class Copying {
         like_(like),
         payer_(payer),
         goes_on_(goes_on),
-        step_(step) {}
+        step_(step),
+        synced_(synced) {}
 
   Result<FileStat> run() {
     // Before the data: both decide how that is written.
@@ -70,7 +71,8 @@ class Copying {
     if (const auto done = backing_.set_times(target_, times_of(like_));
         !done && !cannot_hold(done.error()))
       return done.error();
-    if (const auto done = backing_.sync(target_, false); !done) return done.error();
+    if (synced_)
+      if (const auto done = backing_.sync(target_, false); !done) return done.error();
     return backing_.stat(target_);
   }
 
@@ -136,6 +138,7 @@ class Copying {
   const Payer payer_;
   const std::function<bool(std::uint64_t)>& goes_on_;
   const std::uint64_t step_;
+  const bool synced_;
   bool by_hand_ = false;
   std::vector<std::byte> buffer_;
 };
@@ -171,8 +174,9 @@ Result<FileStat> copy_file(Pool& pool, int source, int to, const char* name, Pay
 }
 
 Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target, Payer payer,
-                           const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step) {
-  return Copying(pool, source, target, like, payer, goes_on, step).run();
+                           const std::function<bool(std::uint64_t)>& goes_on, std::uint64_t step,
+                           bool synced) {
+  return Copying(pool, source, target, like, payer, goes_on, step, synced).run();
 }
 
 Result<bool> reads_back(Pool& pool, int source, int copy, std::uint64_t size,

@@ -34,13 +34,14 @@ inline constexpr std::uint64_t kCopyStep = 64U << 20U;
 /// the caller's to remove. `like`: what `source` was when the caller looked at it, who also looks
 /// whether it has changed meanwhile. `goes_on` is told
 /// after each piece how many bytes of data it had, holes among them, and says whether to go on
-/// (else ECANCELED); a piece has at most `step` bytes.
+/// (else ECANCELED); a piece has at most `step` bytes. Not `synced`: the caller sees to it that it
+/// is on the disk.
 [[nodiscard]] Result<FileStat> copy_into(Pool& pool, int source, const FileStat& like, int target,
                                          Payer payer,
                                          const std::function<bool(std::uint64_t)>& goes_on,
-                                         std::uint64_t step = kCopyStep);
+                                         std::uint64_t step = kCopyStep, bool synced = true);
 
-/// Whether `copy`, which is synced, has on its disk the `size` bytes that `source` has: its pages
+/// Whether `copy` has on its disk the `size` bytes that `source` has: its pages are written and
 /// leave the page cache first. Both are open for reading. ECANCELED: `goes_on`, which is asked now
 /// and then, says no.
 [[nodiscard]] Result<bool> reads_back(Pool& pool, int source, int copy, std::uint64_t size,

@@ -172,7 +172,7 @@ void RecordFile::keep_as_moved() {
   mark_as_moved(pool_, root_.fd(), name_.data());
 }
 
-Result<void> RecordFile::write(const MoveRecord& record) {
+Result<void> RecordFile::write(const MoveRecord& record, bool synced) {
   remove();
   auto root = branch_.root();
   if (!root) return root.error();
@@ -194,8 +194,10 @@ Result<void> RecordFile::write(const MoveRecord& record) {
     if (*written == 0) return Errno{EIO};
     at += *written;
   }
-  if (const auto synced = pool_.backing.sync(file_.get(), false); !synced) return synced;
-  if (const auto synced = sync_directory(pool_, root_.fd()); !synced) return synced;
+  if (synced) {
+    if (const auto done = pool_.backing.sync(file_.get(), false); !done) return done;
+    if (const auto done = sync_directory(pool_, root_.fd()); !done) return done;
+  }
   // Before it was locked somebody may have taken it for one that a crash left.
   const auto mine = pool_.backing.stat(file_.get());
   const auto named = pool_.backing.stat_at(root_.fd(), name_.data());

@@ -65,8 +65,9 @@ class RecordFile {
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
 
-  /// In place of what was written before. When it returns, it is on the disk.
-  [[nodiscard]] Result<void> write(const MoveRecord& record);
+  /// In place of what was written before. When it returns, it is on the disk, unless the caller
+  /// sees to that.
+  [[nodiscard]] Result<void> write(const MoveRecord& record, bool synced = true);
   /// It stays, for the next start.
   void keep() noexcept { kept_ = true; }
   /// It stays, and says from now on that the new file is the file.

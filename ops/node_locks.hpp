@@ -52,7 +52,7 @@ class NodeLocks {
   std::mutex mutex_;
   std::condition_variable given_back_;
   /// One entry for each who shares it, and for each who has it alone or waits to: as many as there
-  /// are threads at most.
+  /// are threads at most, and files in the batches of small files that move.
   Nodes shared_;
   Nodes alone_;
 };

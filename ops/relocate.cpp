@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -39,10 +40,44 @@ bool same_time(const Time& a, const Time& b) noexcept {
 
 /// What MoveWatch::reserve() took.
 struct Reserved {
-  const MoveWatch& watch;
-  BranchId branch;
-  std::uint64_t bytes;
+  Reserved(const MoveWatch& of, BranchId on, std::uint64_t size)
+      : watch(of), branch(on), bytes(size) {}
   ~Reserved() { watch.give_back(branch, bytes); }
+  Reserved(const Reserved&) = delete;
+  Reserved& operator=(const Reserved&) = delete;
+  const MoveWatch& watch;
+  const BranchId branch;
+  const std::uint64_t bytes;
+};
+
+/// The file systems that a batch of moves works on, each to be synced as a whole.
+class Syncs {
+ public:
+  explicit Syncs(Pool& pool) noexcept : pool_(pool) {}
+
+  /// From now on what cannot be written there is an error of sync().
+  Result<void> watch(Branch& branch) {
+    for (const auto& [known, root] : roots_)
+      if (known == &branch) return {};
+    auto root = branch.readable_directory("");
+    if (!root) return root.error();
+    roots_.emplace_back(&branch, *std::move(root));
+    return {};
+  }
+  Result<void> sync(const Branch& branch) {
+    for (const auto& [known, root] : roots_)
+      if (known == &branch) return pool_.backing.sync_file_system(root.get());
+    return Errno{EIO};
+  }
+  Result<void> sync_all() {
+    for (const auto& [branch, root] : roots_)
+      if (const auto done = pool_.backing.sync_file_system(root.get()); !done) return done;
+    return {};
+  }
+
+ private:
+  Pool& pool_;
+  std::vector<std::pair<Branch*, Fd>> roots_;
 };
 
 /// The thread asks disks when nobody else does, for as long as this lives.
@@ -102,6 +137,58 @@ class Relocation {
       tried_.push_back(*target);
     }
   }
+
+  // --- as one of several: these in turn, each of all that came so far. After a failure the file is
+  // where it was.
+
+  /// The copy and the record are there, but not on the disk for certain.
+  Result<void> prepare(Syncs& syncs) {
+    shared_ = true;
+    if (const auto planned = plan(); !planned) return planned;
+    if (like_.size > kMovesTogether || pool_.handles.is_open(like_.id)) return Errno{EBUSY};
+    const auto target = choose();
+    if (!target) return target.error();
+    target_ = &(*set_)[*target];
+    reserved_.emplace(watch_, target_->id(), needed_);
+    for (Branch* const each : {target_, &from()})
+      if (const auto watched = syncs.watch(*each); !watched) return watched;
+    auto parent = make_parents(*target_);
+    if (!parent) return parent.error();
+    // Nobody is told that it begins: so many would be a long text, and each is over soon.
+    copy_.emplace(pool_, *target_);
+    if (const auto made = copy_->make(parent->fd()); !made) return made;
+    const auto copied = copy_data(*copy_);
+    if (!copied) return copied.error();
+    record_.emplace(pool_, *target_);
+    about_ = {from().root_id(), from().path(),     like_.id, looks_of(like_),
+              copied->id,       looks_of(*copied), names_};
+    return record_->write(about_, false);
+  }
+  /// Both are on the disk, and the gate is closed: the copy has all names.
+  Result<void> give_names() {
+    if (const auto same = is_unchanged(*target_, *copy_); !same) return same;
+    if (pool_.handles.is_open(like_.id)) return Errno{EBUSY};
+    if (const auto found = find_names(*target_, moves_); !found) return found;
+    if (const auto told = renew(*record_, about_, moves_); !told) return told;
+    return make_names(*copy_, moves_, about_.to, *record_);
+  }
+  void take_names_back() { remove_names(moves_, moves_.size(), about_.to, *record_); }
+  /// The names are on the disk, and the gate is still closed: the old ones go.
+  Result<void> leave() {
+    HandleSwitch none(pool_);
+    auto done = has_no_other_writers(none);
+    if (done) done = remove_old(moves_, *record_);
+    if (!done) {
+      take_names_back();
+      return done;
+    }
+    settle_in(*target_, about_);
+    return {};
+  }
+  /// That the old ones went is not on the disk: the record stays.
+  void stay_on_record() { record_->keep_as_moved(); }
+  [[nodiscard]] Branch& from() const { return (*set_)[source_]; }
+  [[nodiscard]] Branch& to() const { return *target_; }
 
  private:
   /// Another branch may do better.
@@ -253,11 +340,11 @@ class Relocation {
     }
   }
   Result<FileStat> copy_data(const HiddenCopy& copy) {
-    const IdleThread idle(backing_, aim_.idle);
+    const IdleThread idle(backing_, aim_.idle && !shared_);
     // In the owner's name: his quota pays, and blocks that are reserved are not his.
     auto copied = copy_into(
         pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
-        [this](std::uint64_t at) { return watch_.goes_on(at); }, aim_.step);
+        [this](std::uint64_t at) { return watch_.goes_on(at); }, aim_.step, !shared_);
     if (!copied || !aim_.verify) return copied;
     const auto same = reads_back(pool_, file_.get(), copy.fd(), like_.size,
                                  [this] { return watch_.goes_on(like_.size); });
@@ -385,10 +472,13 @@ class Relocation {
       remove_names(moves, moves.size(), about.to, record);
       return done;
     }
+    settle_in(to, about);
+    return {};
+  }
+  void settle_in(const Branch& to, const MoveRecord& about) {
     const Location where{to.id(), about.to};
     pool_.nodes.relocate(node_, where);
     pool_.handles.relocate(node_, where);
-    return {};
   }
 
   Result<void> make_names(HiddenCopy& copy, const std::vector<NameMove>& moves, const FileId& fresh,
@@ -405,8 +495,8 @@ class Relocation {
     }
     for (const NameMove& each : moves) each.to.restore();
     // Its link count as well as its names.
-    if (done) done = backing_.sync(copy.fd(), false);
-    for (std::size_t i = 0; done && i < moves.size(); ++i)
+    if (done && !shared_) done = backing_.sync(copy.fd(), false);
+    for (std::size_t i = 0; done && !shared_ && i < moves.size(); ++i)
       done = sync_directory(pool_, moves[i].to.fd());
     if (!done) remove_names(moves, made, fresh, record);
     return done;
@@ -500,8 +590,6 @@ class Relocation {
   static std::string joined(const PlaceName& place) {
     return place.directory.empty() ? place.name : place.directory + "/" + place.name;
   }
-  [[nodiscard]] Branch& from() const { return (*set_)[source_]; }
-
   Pool& pool_;
   Backing& backing_;
   const NodeId node_;
@@ -514,12 +602,94 @@ class Relocation {
   std::uint64_t needed_ = 0;
   std::vector<PlaceName> names_;
   std::vector<std::size_t> tried_;
+  /// It is one of several, whose syncs are made for all of them.
+  bool shared_ = false;
+  Branch* target_ = nullptr;
+  std::optional<Reserved> reserved_;
+  std::optional<HiddenCopy> copy_;
+  std::optional<RecordFile> record_;
+  MoveRecord about_;
+  std::vector<NameMove> moves_;
+};
+
+/// Moves of several files, step by step. Those that fail leave at the step.
+class Batch {
+ public:
+  Batch(Pool& pool, std::span<Together> files, const MoveAim& aim)
+      : pool_(pool), files_(files), aim_(aim), syncs_(pool) {}
+
+  void run() {
+    {
+      const IdleThread idle(pool_.backing, aim_.idle);
+      for (Together& file : files_) {
+        auto move = std::make_unique<Relocation>(pool_, file.node, aim_, file.watch);
+        if (move->prepare(syncs_)) going_.push_back({&file, std::move(move)});
+      }
+      if (going_.empty() || !syncs_.sync_all()) return;
+    }
+    std::deque<NodeLocks::Alone> unbroken;
+    for (const One& one : going_) unbroken.emplace_back(pool_.link_breaks, one.file->node);
+    {
+      const Gate::Closure alone(pool_.gate, kGatePatience);
+      if (!alone.closed()) return;
+      if (!commit()) return;
+    }
+    finish();
+  }
+
+ private:
+  struct One {
+    Together* file = nullptr;
+    std::unique_ptr<Relocation> move;
+  };
+
+  bool commit() {
+    std::erase_if(going_, [](const One& one) { return !one.move->give_names(); });
+    std::vector<const Branch*> targets;
+    for (const One& one : going_)
+      if (std::find(targets.begin(), targets.end(), &one.move->to()) == targets.end())
+        targets.push_back(&one.move->to());
+    for (const Branch* const target : targets) {
+      if (syncs_.sync(*target)) continue;
+      for (const One& one : going_) one.move->take_names_back();
+      return false;
+    }
+    std::erase_if(going_, [](const One& one) {
+      one.file->moved = one.move->leave().has_value();
+      return !one.file->moved;
+    });
+    return true;
+  }
+  /// Until this is on the disk a crash would show both.
+  void finish() {
+    std::vector<std::pair<Branch*, bool>> sources;
+    for (const One& one : going_) {
+      Branch* const from = &one.move->from();
+      auto found = std::find_if(sources.begin(), sources.end(),
+                                [from](const auto& each) { return each.first == from; });
+      if (found == sources.end())
+        found = sources.insert(sources.end(), {from, syncs_.sync(*from).has_value()});
+      if (!found->second) one.move->stay_on_record();
+      from->forget_statfs();
+      one.move->to().forget_statfs();
+    }
+  }
+
+  Pool& pool_;
+  const std::span<Together> files_;
+  const MoveAim& aim_;
+  Syncs syncs_;
+  std::vector<One> going_;
 };
 
 }  // namespace
 
 Result<void> relocate(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch) {
   return Relocation(pool, node, aim, watch).run();
+}
+
+void relocate_together(Pool& pool, std::span<Together> files, const MoveAim& aim) {
+  Batch(pool, files, aim).run();
 }
 
 }  // namespace bough::ops

@@ -40,6 +40,8 @@ constexpr std::uint64_t kLeastPiece = 64U << 10U;
 /// Between two looks whether an errand is given up.
 constexpr std::uint64_t kErrandPiece = 16U << 20U;
 constexpr milliseconds kPaceNap{50};
+/// Errands that share their syncs: more would have all wait for the gate longer.
+constexpr std::size_t kMostTogether = 64;
 /// How many moves that came to nothing are remembered, for requests that waited for them.
 constexpr std::size_t kMostFailed = 1024;
 /// Between two lines for the log.
@@ -122,7 +124,22 @@ struct Relocations::State {
   [[nodiscard]] std::uint64_t add(Crew& crew, std::shared_ptr<Job> job,
                                   const std::shared_ptr<State>& self);
   void serve(Crew& crew);
+  using Jobs = std::vector<std::shared_ptr<Job>>;
+  [[nodiscard]] Jobs mates_of(Crew& crew, const std::shared_ptr<Job>& job);
+  void run_together(Jobs all);
+  /// At the end of a batch its files may be changed again.
+  struct Reopened {
+    State& state;
+    const Jobs& held;
+    ~Reopened() {
+      for (const auto& job : held) {
+        state.open_again(*job);
+        state.pool.nodes.unhold(job->node);
+      }
+    }
+  };
   void run(Job& job);
+  [[nodiscard]] MoveAim aim_of(const Job& job) const;
   Result<void> move(Job& job);
   Result<void> move_as(Job& job, const MoveAim& aim);
   [[nodiscard]] MoveWatch watch(Job& job);
@@ -153,15 +170,77 @@ void Relocations::State::serve(Crew& crew) {
     const std::shared_ptr<Job> job = std::move(crew.queue.front());
     crew.queue.pop_front();
     const bool give_up = stopping || !able || job->given_up;
+    auto mates = give_up ? Jobs() : mates_of(crew, job);
     lock.unlock();
     if (give_up)
       end(*job, Errno{ECANCELED});
-    else
+    else if (mates.size() < 2)
       run(*job);
+    else
+      run_together(std::move(mates));
     lock.lock();
   }
   --crew.threads;
   left.notify_all();
+}
+
+/// With the mutex: `job`, and those behind it that may move together with it.
+Relocations::State::Jobs Relocations::State::mates_of(Crew& crew, const std::shared_ptr<Job>& job) {
+  Jobs mates{job};
+  if (!job->errand || job->errand->rate != 0 || pool.settings.links.cow) return mates;
+  while (!crew.queue.empty() && mates.size() < kMostTogether) {
+    const Errand& next = *crew.queue.front()->errand;
+    if (next.from != job->errand->from || next.to != job->errand->to || next.rate != 0 ||
+        next.verify != job->errand->verify)
+      break;
+    mates.push_back(std::move(crew.queue.front()));
+    crew.queue.pop_front();
+  }
+  return mates;
+}
+
+/// What does not move with the others is tried by itself.
+void Relocations::State::run_together(Jobs all) {
+  // All who want several nodes take them in this order.
+  std::sort(all.begin(), all.end(),
+            [](const auto& a, const auto& b) { return a->node.value < b->node.value; });
+  std::vector<Together> files;
+  try {
+    files.reserve(all.size());
+    std::deque<NodeLocks::Alone> alone;
+    Jobs held;
+    const Reopened reopened{*this, held};
+    held.reserve(all.size());
+    for (const auto& job : all) {
+      NodeView view;
+      if (job->given_up || !pool.nodes.view(job->node, view) || view.directory ||
+          pool.nodes.hold(job->node) == 0)
+        continue;
+      held.push_back(job);
+      alone.emplace_back(changes, job->node);
+      {
+        const std::lock_guard lock(mutex);
+        job->closed = true;
+      }
+      pool.handles.close_changes(job->node);
+      // Who has it open would have the others wait.
+      if (pool.handles.files_of(job->node).empty()) files.push_back({job->node, watch(*job)});
+    }
+    relocate_together(pool, files, aim_of(*all.front()));
+  } catch (const std::exception&) {
+    // Those that have moved say so by themselves.
+  }
+  for (const auto& job : all) {
+    const bool went = std::any_of(files.begin(), files.end(), [&](const Together& file) {
+      return file.node == job->node && file.moved;
+    });
+    if (went)
+      end(*job, {});
+    else if (job->given_up || cancelled)
+      end(*job, Errno{ECANCELED});
+    else
+      run(*job);
+  }
 }
 
 void Relocations::State::run(Job& job) {
@@ -206,22 +285,29 @@ void Relocations::State::open_again(Job& job) {
   pool.handles.open_changes(job.node);
 }
 
-Result<void> Relocations::State::move(Job& job) {
+MoveAim Relocations::State::aim_of(const Job& job) const {
   MoveAim aim;
-  if (job.errand) {
-    const Errand& errand = *job.errand;
-    aim.policy = &pool.settings.create[CreateFunction::kCreate];
-    aim.any_path = true;
-    if (errand.to != kNoBranch) aim.to = errand.to;
-    aim.from = errand.from;
-    aim.verify = errand.verify;
-    aim.idle = true;
-    aim.step = kErrandPiece;
-    if (errand.rate != 0)
-      aim.step = std::clamp(errand.rate / kPiecesASecond, kLeastPiece, kErrandPiece);
-  } else {
+  if (!job.errand) {
     aim.policy = pool.settings.move_when_full;
-    if (aim.policy == nullptr) return Errno{ENOSPC};
+    return aim;
+  }
+  const Errand& errand = *job.errand;
+  aim.policy = &pool.settings.create[CreateFunction::kCreate];
+  aim.any_path = true;
+  if (errand.to != kNoBranch) aim.to = errand.to;
+  aim.from = errand.from;
+  aim.verify = errand.verify;
+  aim.idle = true;
+  aim.step = kErrandPiece;
+  if (errand.rate != 0)
+    aim.step = std::clamp(errand.rate / kPiecesASecond, kLeastPiece, kErrandPiece);
+  return aim;
+}
+
+Result<void> Relocations::State::move(Job& job) {
+  MoveAim aim = aim_of(job);
+  if (aim.policy == nullptr) return Errno{ENOSPC};
+  {
     const std::lock_guard lock(mutex);
     aim.asked = job.asked;
   }

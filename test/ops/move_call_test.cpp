@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -270,6 +272,131 @@ TEST_CASE("move call: a file that the kernel reads by itself stays while it is o
   ground.pool.release(handle);
   CHECK(ground.move("f") == 0);
   CHECK(ground.pool.text(1, "f") == "text");
+}
+
+namespace {
+
+/// Has all of them moved at once, so that most go together. What each got.
+std::map<std::string, int> move_all(Ground& ground, const std::vector<std::string>& paths) {
+  struct Asked {
+    std::unique_ptr<ops::MoveBytes> bytes = std::make_unique<ops::MoveBytes>();
+    proto::IoctlRequest request;
+    proto::PutOff how;
+    proto::Context context;
+  };
+  PoolFixture& pool = ground.pool;
+  std::map<std::string, int> results;
+  std::map<std::string, Asked> all;
+  const auto ask = [&](const std::string& path, Asked& one) {
+    const auto done = pool.fs().ioctl(one.context, one.request, {});
+    if (one.how.until == 0) results[path] = done ? 0 : done.error().value();
+  };
+  for (const std::string& path : paths) {
+    Asked& one = all[path];
+    REQUIRE(ops::write_move_call({path, pool.branch(0), pool.branch(1)}, *one.bytes));
+    one.request.handle = ground.root;
+    one.request.command = ops::kMoveCommand;
+    one.request.in = *one.bytes;
+    one.context = pool.as(kRootNode);
+    one.context.put_off = &one.how;
+    ask(path, one);
+  }
+  for (auto& [path, one] : all) {
+    if (one.how.until == 0) continue;
+    REQUIRE(pool.port().wait_resumed(one.how.until));
+    one.how.after = std::exchange(one.how.until, 0);
+    ask(path, one);
+  }
+  return results;
+}
+
+/// Some of them with a second name; each holds its own name.
+std::vector<std::string> many_files(PoolFixture& pool) {
+  constexpr int kFiles = 100;
+  std::vector<std::string> paths;
+  for (int number = 0; number < kFiles; ++number) {
+    const std::string path = "d" + std::to_string(number % 7) + "/f" + std::to_string(number);
+    pool.file(0, path, path);
+    static_cast<void>(pool.walk(path));
+    paths.push_back(path);
+    if (number % 10 != 0) continue;
+    const std::string link = "link" + std::to_string(number);
+    std::filesystem::create_hard_link(pool.branch(0) / path, pool.branch(0) / link);
+    static_cast<void>(pool.walk(link));
+  }
+  return paths;
+}
+
+Tree files_of(const Tree& tree) {
+  Tree files = tree;
+  std::erase_if(files, [](const auto& each) { return each.second == "d"; });
+  return files;
+}
+
+}  // namespace
+
+TEST_CASE("move call: many small files share their syncs") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  const auto paths = many_files(pool);
+  const Tree before = tree_of(pool.branch(0));
+  const struct stat directory = pool.stat(0, "d0");
+  std::atomic<int> syncs{0};
+  ground.faults->before({Call::kSync, 1, FaultyBacking::kAlways, {}}, [&] { ++syncs; });
+  for (const auto& each : move_all(ground, paths)) CHECK_MESSAGE(each.second == 0, each.first);
+  CHECK(tree_of(pool.branch(1)) == before);
+  CHECK(files_of(tree_of(pool.branch(0))).empty());
+  for (const std::size_t branch : {0U, 1U})
+    CHECK(pool.stat(branch, "d0").st_mtim.tv_nsec == directory.st_mtim.tv_nsec);
+  CHECK(syncs < static_cast<int>(paths.size()) * 4);
+  CHECK(pool.count("moved_files") == paths.size());
+}
+
+TEST_CASE("move call: of many files those that are open or cannot go do not hold up the others") {
+  Ground ground;
+  PoolFixture& pool = ground.pool;
+  auto paths = many_files(pool);
+  pool.file(1, "d1/f1", "another");
+  pool.file(0, "large", std::string(2 << 20, 'x'));
+  static_cast<void>(pool.walk("large"));
+  paths.emplace_back("large");
+  const HandleId reader = pool.open(pool.walk("d2/f2"), O_RDONLY);
+  const HandleId writer = pool.open(pool.walk("d3/f3"), O_RDWR);
+  for (const auto& each : move_all(ground, paths))
+    CHECK_MESSAGE(each.second == (each.first == "d1/f1" ? EEXIST : 0), each.first);
+  CHECK(pool.read(reader) == "d2/f2");
+  CHECK(pool.write(writer, "D").has_value());
+  CHECK(pool.text(1, "d3/f3") == "D3/f3");
+  CHECK(pool.text(1, "d1/f1") == "another");
+  CHECK(files_of(tree_of(pool.branch(0))) == Tree{{"d1/f1", "f:d1/f1"}});
+}
+
+TEST_CASE("move call: whatever fails once while many files move, each is whole in one place") {
+  for (const Call call : {Call::kSync, Call::kLinkFd, Call::kUnlinkAt, Call::kOpenAt, Call::kWrite,
+                          Call::kCopyRange, Call::kLock, Call::kStatAt, Call::kOpenUnnamed}) {
+    for (const unsigned nth : {1U, 3U, 30U}) {
+      CAPTURE(static_cast<int>(call));
+      CAPTURE(nth);
+      Ground ground;
+      PoolFixture& pool = ground.pool;
+      const auto paths = many_files(pool);
+      const Tree before = files_of(tree_of(pool.branch(0)));
+      ground.faults->fail({call, nth, 1, {}}, EIO);
+      static_cast<void>(move_all(ground, paths));
+      ground.faults->reset();
+      Tree left = files_of(tree_of(pool.branch(0)));
+      const Tree right = files_of(tree_of(pool.branch(1)));
+      for (const auto& each : right) {
+        CHECK_MESSAGE(!left.contains(each.first), each.first);
+        left[each.first] = each.second;
+      }
+      // A record stays where a source could not be synced.
+      std::erase_if(left, [](const auto& each) { return each.first.ends_with(".moved"); });
+      CHECK(left == before);
+      for (const std::string& path : paths)
+        CHECK(pool.text(pool.exists(0, path) ? 0 : 1, path) == path);
+    }
+  }
 }
 
 }  // namespace bough::test

@@ -331,6 +331,10 @@ Result<std::uint64_t> FaultyBacking::seek(int fd, std::uint64_t offset, std::uin
   return pass(Call::kSeek, fd, [&](std::size_t) { return real_.seek(fd, offset, whence); });
 }
 
+Result<void> FaultyBacking::sync_file_system(int fd) {
+  return pass(Call::kSync, fd, [&](std::size_t) { return real_.sync_file_system(fd); });
+}
+
 Result<std::size_t> FaultyBacking::copy_range(int in, std::uint64_t in_offset, int out,
                                               std::uint64_t out_offset, std::size_t length) {
   return pass(Call::kCopyRange, in, [&](std::size_t most) {

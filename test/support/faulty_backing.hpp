@@ -163,9 +163,8 @@ class FaultyBacking final : public ops::Backing {
   void act_with_priority_of(std::uint32_t tid) noexcept override {
     real_.act_with_priority_of(tid);
   }
-  void act_idle(bool idle) noexcept override {
-    real_.act_idle(idle);
-  }
+  ops::Result<void> sync_file_system(int fd) override;
+  void act_idle(bool idle) noexcept override { real_.act_idle(idle); }
   ops::Result<void> allocate(int fd, std::uint32_t mode, std::uint64_t offset,
                              std::uint64_t length) override;
   ops::Result<std::uint64_t> seek(int fd, std::uint64_t offset, std::uint32_t whence) override;
