@@ -1,6 +1,7 @@
 #include "ops/file_copy.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,9 @@ class Copying {
     if (const auto done = backing_.truncate(target_, like_.size); !done) return done.error();
     if (const auto done = reserve(); !done) return done.error();
     if (const auto done = data(); !done) return done.error();
+    // Without root's rights not even its owner can give it xattrs otherwise.
+    if (pool_.own.uid != 0)
+      if (const auto done = backing_.chmod(target_, S_IRUSR | S_IWUSR); !done) return done.error();
     // After it: a write clears file capabilities and set-ids.
     if (const auto done = copy_xattrs(backing_, source_, target_); !done) return done.error();
     // Set-id bits were meant for the owner. Group bits are the ACL's mask, so they come after it.

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "ops/link_settings.hpp"
+#include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
 
 /// What the tests of follow-symlinks share.

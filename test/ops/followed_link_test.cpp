@@ -11,6 +11,7 @@
 namespace bough::test {
 
 TEST_CASE("follow-symlinks: what is done to the file is done to what the link leads to") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kRegular));
   write_file(outside.path() / "t", "target", 0640);
@@ -58,6 +59,7 @@ TEST_CASE("follow-symlinks: what is done to the file is done to what the link le
 }
 
 TEST_CASE("follow-symlinks: a file is one file by whatever leads to it") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kAll));
   std::filesystem::create_directory(outside.path() / "t");
@@ -143,6 +145,7 @@ TEST_CASE("follow-symlinks: a file is one file by whatever leads to it") {
 }
 
 TEST_CASE("follow-symlinks: what cannot be followed stays a link") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   std::filesystem::create_directory(outside.path() / "d");
@@ -184,6 +187,7 @@ TEST_CASE("follow-symlinks: what cannot be followed stays a link") {
 }
 
 TEST_CASE("follow-symlinks: only links of root's, or of whom the daemon runs as") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   std::filesystem::create_directory(outside.path() / "secret");
@@ -209,6 +213,7 @@ TEST_CASE("follow-symlinks: only links of root's, or of whom the daemon runs as"
 }
 
 TEST_CASE("follow-symlinks: removing and renaming do it to the link") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   write_file(outside.path() / "t", "target");
@@ -235,6 +240,7 @@ TEST_CASE("follow-symlinks: removing and renaming do it to the link") {
 }
 
 TEST_CASE("follow-symlinks: a link that leads elsewhere is another node") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   write_file(outside.path() / "one", "one");
@@ -253,6 +259,7 @@ TEST_CASE("follow-symlinks: a link that leads elsewhere is another node") {
 }
 
 TEST_CASE("follow-symlinks: a new link is told of as a link, for no time") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kRegular));
   write_file(outside.path() / "t", "text");
@@ -268,6 +275,7 @@ TEST_CASE("follow-symlinks: a new link is told of as a link, for no time") {
 }
 
 TEST_CASE("follow-symlinks: with never, a link costs what a file costs") {
+  if (!may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   PoolFixture pool({"RW", "RW"}, with_faults(faults));
   pool.file(0, "file");
@@ -286,6 +294,7 @@ TEST_CASE("follow-symlinks: with never, a link costs what a file costs") {
 }
 
 TEST_CASE("follow-symlinks: each value follows what it says") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kNever));
   std::filesystem::create_directory(outside.path() / "d");

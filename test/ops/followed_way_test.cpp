@@ -18,6 +18,7 @@ constexpr uid_t kUser = 1234;
 }  // namespace
 
 TEST_CASE("follow-symlinks: nothing of a branch, nor what a branch lies in, is a target") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kAll));
   pool.file(0, "a/f", "text");
@@ -79,6 +80,7 @@ TEST_CASE("follow-symlinks: nothing of a branch, nor what a branch lies in, is a
 }
 
 TEST_CASE("follow-symlinks: where a place is must be known") {
+  if (!may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   const TempDir outside;
   PoolFixture pool({"RW"}, with_faults(faults), following(FollowSymlinks::kAll));
@@ -94,6 +96,7 @@ TEST_CASE("follow-symlinks: where a place is must be known") {
 }
 
 TEST_CASE("follow-symlinks: only links of root's in directories of root's count on the way") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
   const auto at = [&](const std::string& path) { return outside.path() / path; };
@@ -137,6 +140,7 @@ TEST_CASE("follow-symlinks: only links of root's in directories of root's count 
 }
 
 TEST_CASE("follow-symlinks: no link is followed in a directory with the sticky bit") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
   write_file(outside.path() / "f", "text");
@@ -151,6 +155,7 @@ TEST_CASE("follow-symlinks: no link is followed in a directory with the sticky b
 }
 
 TEST_CASE("follow-symlinks: a target on a mount with less rights stays a link") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
   for (const char* const kind : {"bind", "tmpfs"}) {
@@ -182,6 +187,7 @@ TEST_CASE("follow-symlinks: a target on a mount with less rights stays a link") 
 }
 
 TEST_CASE("follow-symlinks: what may wait for the pool is not entered") {
+  if (!may_act_as_root()) return;
   FaultyBacking* faults = nullptr;
   const TempDir outside;
   PoolFixture pool({"RW"}, with_faults(faults), following(FollowSymlinks::kAll));
@@ -243,6 +249,7 @@ TEST_CASE("follow-symlinks: what may wait for the pool is not entered") {
 }
 
 TEST_CASE("follow-symlinks: without posix-acl nothing that has an ACL") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
   fs::create_directory(outside.path() / "d");
@@ -271,6 +278,7 @@ TEST_CASE("follow-symlinks: without posix-acl nothing that has an ACL") {
 }
 
 TEST_CASE("follow-symlinks: not where the kernel maps ids") {
+  if (!may_act_as_root()) return;
   const TempDir outside;
   PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
   link_to(outside.path(), pool.branch(0) / "d");

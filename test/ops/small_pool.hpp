@@ -21,7 +21,9 @@ class SmallPool final : private policy::Random, private proto::ClaimOwner {
   explicit SmallPool(const std::vector<std::string>& modes = {"RW", "RW"})
       : posix_(ops::make_posix_backing()),
         faults(*posix_),
-        pool(faults, settings, open(modes), proto::Generation{1}, *this, *this) {}
+        pool(faults, settings, open(modes), proto::Generation{1}, *this, *this) {
+    pool.own = posix_->identity();
+  }
 
   [[nodiscard]] std::filesystem::path path(std::size_t branch) const {
     return top_.path() / ("b" + std::to_string(branch));
