@@ -219,7 +219,8 @@ class Moving(sandbox.LiveCase):
 
     def test_interrupted(self):
         """Who waits for a move can be stopped; the pool serves others meanwhile."""
-        branches = [self.file_system("tmpfs", "small", megabytes=64), self.file_system("ext4", "large", megabytes=200)]
+        # so large that the move is seen however busy the machine is
+        branches = [self.file_system("tmpfs", "small", megabytes=300), self.file_system("ext4", "large", megabytes=900)]
         pool = self.pool(branches, modes.Root(), OPTIONS)
         path = os.path.join(pool.mountpoint, "file")
         writer = subprocess.Popen(["dd", "if=/dev/zero", f"of={path}", "bs=1M", "status=none"], cwd="/")
