@@ -35,11 +35,15 @@ bool is_trusted(const Pool& pool, const FileStat& stat) noexcept {
 }
 
 /// Without posix-acl the kernel judges by the mode alone, which may grant the group what the ACL
-/// does not. Outside of the branches nobody agreed to that.
+/// does not. Outside of the branches nobody agreed to that. A default ACL is one for all that
+/// comes.
 bool judged_by_mode(const Pool& pool, int path_fd) {
   if (pool.settings.posix_acl) return true;
-  const auto acl = pool.backing.get_xattr(path_fd, "system.posix_acl_access", {});
-  return !acl && (acl.error() == Errno{ENODATA} || acl.error() == Errno{EOPNOTSUPP});
+  const auto has_none = [&](const char* name) {
+    const auto acl = pool.backing.get_xattr(path_fd, name, {});
+    return !acl && (acl.error() == Errno{ENODATA} || acl.error() == Errno{EOPNOTSUPP});
+  };
+  return has_none("system.posix_acl_access") && has_none("system.posix_acl_default");
 }
 
 /// Why nothing is followed; null: nothing stands against it. Not with other owners or modes than
@@ -206,9 +210,24 @@ bool is_asked_for(FollowSymlinks which, const FileStat& target) noexcept {
     case FollowSymlinks::kRegular:
       return target.is_regular();
     case FollowSymlinks::kAll:
-      break;
+      // Whoever uses another kind (a socket, a pipe) by the link means the one outside.
+      return target.is_regular() || target.is_directory();
   }
-  return true;
+  return false;
+}
+
+/// The sticky bit of a directory keeps a name for its owner. The kernel would go by the owner of
+/// what the link leads to, and by the copy of the directory that is shown.
+bool keeps_names(Pool& pool, const Branch& but, std::string_view path) {
+  const auto set = pool.branches.snapshot();
+  for (const auto& branch : *set) {
+    if (branch->id() == but.id() || branch->absent()) continue;
+    const auto directory = open_directory(pool, *branch, path);
+    if (!directory) continue;
+    const auto stat = pool.backing.stat(directory->fd());
+    if (stat && (stat->mode & S_ISVTX) != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -245,10 +264,11 @@ Result<FileStat> stat_name(Pool& pool, Branch& branch, std::string_view path, in
     const auto seen = pool.backing.stat_unasked(file->get());
     if (!seen) return seen.error();
     MountRules rules(pool, branch);
-    if (const auto allowed = rules.arrive(file->get(), *seen); !allowed) return allowed.error();
+    if (const auto allowed = rules.arrive(file->get(), *seen); !allowed)
+      return allowed.error() == Errno{ELOOP} ? Errno{EACCES} : allowed.error();
   }
   const auto stat = pool.backing.stat(file->get());
-  if (stat && !stat->is_symlink() && !judged_by_mode(pool, file->get())) return Errno{ELOOP};
+  if (stat && !stat->is_symlink() && !judged_by_mode(pool, file->get())) return Errno{EACCES};
   return stat;
 }
 
@@ -270,7 +290,8 @@ Shown shown_as(Pool& pool, Branch& branch, std::string_view path, int directory,
   const auto target = follow_link(pool, branch, directory, name);
   if (!target) return {stat, false};
   const auto found = pool.backing.stat(target->get());
-  if (!found || !is_asked_for(which, *found)) return {stat, false};
+  if (!found || !is_asked_for(which, *found) || keeps_names(pool, branch, path))
+    return {stat, false};
   return {*found, true};
 }
 

@@ -105,6 +105,9 @@ Result<Fd> open_name(Pool& pool, Branch& branch, const NodeView& view, int direc
                      const char* name) {
   if (view.followed && !is_followed(view.path.view()))
     return follow_link(pool, branch, directory, name);
+  if (view.followed)
+    if (const auto allowed = stat_name(pool, branch, view.path.view(), directory, name); !allowed)
+      return allowed.error();
   return open_with_relief(pool, [&] { return pool.backing.open_at(directory, name, O_PATH, 0); });
 }
 

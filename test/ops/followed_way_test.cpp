@@ -53,7 +53,7 @@ TEST_CASE("follow-symlinks: nothing of a branch, nor what a branch lies in, is a
         CHECK(shown(at) == S_IFLNK);
         if (fs::exists(at / "a")) CHECK(shown(at / "a") == S_IFLNK);
         CHECK(type(pool, "above") == S_IFDIR);
-        CHECK(pool.lookup(pool.walk("above"), "mount").error().value() == ENOENT);
+        CHECK(pool.lookup(pool.walk("above"), "mount").error().value() == EACCES);
         CHECK(list_error(pool, before) == ESTALE);
       }
       CHECK(shown(at) == S_IFDIR);
@@ -267,7 +267,12 @@ TEST_CASE("follow-symlinks: without posix-acl nothing that has an ACL") {
   link_to(outside.path() / "d", pool.branch(0) / "d");
   link_to(outside.path() / "d/f", pool.branch(0) / "f");
   CHECK(type(pool, "f") == S_IFLNK);
-  CHECK(pool.lookup(pool.walk("d"), "f").error().value() == ENOENT);
+  // Not absent: the kernel would have names made, or renamed over it, without a look at rights.
+  CHECK(pool.lookup(pool.walk("d"), "f").error().value() == EACCES);
+  const NodeId d = pool.walk("d");
+  const auto renamed = pool.fs().rename(pool.as(d), {d, pool.name("open"), pool.name("f"), 0});
+  CHECK(renamed.error().value() == EACCES);
+  CHECK(text_of(outside.path() / "d/f") == "text");
   CHECK(pool.walk("d/open") != proto::kNoNode);
   pool.settings().posix_acl = true;
   CHECK(type(pool, "f") == S_IFREG);
@@ -275,6 +280,48 @@ TEST_CASE("follow-symlinks: without posix-acl nothing that has an ACL") {
   pool.settings().posix_acl = false;
   REQUIRE(give("d") == 0);
   CHECK(type(pool, "d") == S_IFLNK);
+  // What is made in it would have one.
+  fs::create_directories(outside.path() / "e/sub");
+  link_to(outside.path() / "e", pool.branch(0) / "e");
+  CHECK(type(pool, "e") == S_IFDIR);
+  const auto give_default = [&](const char* path) {
+    return ::setxattr((outside.path() / path).c_str(), "system.posix_acl_default", acl.data(),
+                      sizeof(acl), 0);
+  };
+  REQUIRE(give_default("e/sub") == 0);
+  CHECK(pool.lookup(pool.walk("e"), "sub").error().value() == EACCES);
+  REQUIRE(give_default("e") == 0);
+  CHECK(type(pool, "e") == S_IFLNK);
+}
+
+TEST_CASE("follow-symlinks: an ACL that a file gets below a followed directory counts at once") {
+  if (!may_act_as_root()) return;
+  const TempDir outside;
+  PoolFixture pool({"RW"}, {}, following(FollowSymlinks::kAll));
+  write_file(outside.path() / "f", "text", 0660);
+  link_to(outside.path(), pool.branch(0) / "d");
+  const NodeId f = pool.walk("d/f");
+  CHECK(open_error(pool, f, O_RDONLY) == 0);
+  const std::array<std::uint16_t, 22> acl{2,      0,      1,    6, 0xffff, 0xffff, 2,    6,
+                                          kUser,  0,      4,    0, 0xffff, 0xffff, 0x10, 6,
+                                          0xffff, 0xffff, 0x20, 0, 0xffff, 0xffff};
+  REQUIRE(::setxattr((outside.path() / "f").c_str(), "system.posix_acl_access", acl.data(),
+                     sizeof(acl), 0) == 0);
+  CHECK(open_error(pool, f, O_RDONLY) != 0);
+}
+
+TEST_CASE("follow-symlinks: no link is followed where a copy of its directory has the sticky bit") {
+  if (!may_act_as_root()) return;
+  const TempDir outside;
+  PoolFixture pool({"RW", "RW"}, {}, following(FollowSymlinks::kAll));
+  write_file(outside.path() / "f", "text");
+  pool.directory(0, "p");
+  pool.directory(1, "p");
+  link_to(outside.path() / "f", pool.branch(1) / "p/f");
+  const NodeId p = pool.walk("p");
+  CHECK((entry(pool, p, "f").entry.attr.mode & kType) == S_IFREG);
+  REQUIRE(::chmod((pool.branch(0) / "p").c_str(), 01777) == 0);
+  CHECK((entry(pool, p, "f").entry.attr.mode & kType) == S_IFLNK);
 }
 
 TEST_CASE("follow-symlinks: not where the kernel maps ids") {
