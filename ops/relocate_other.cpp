@@ -256,6 +256,33 @@ class SpecialMove {
   std::vector<PlaceName> names_;
 };
 
+/// A directory shows the newest time of its copies: one of those that stay gets that of the one
+/// that goes.
+void leave_times(Pool& pool, const Ground& ground, const std::string& path) {
+  const auto leaving = open_directory(pool, ground.source(), path);
+  const auto last = leaving ? pool.backing.stat(leaving->fd()) : Result<FileStat>(leaving.error());
+  if (!last) return;
+  const auto newer = [](const Time& one, const Time& other) {
+    return one.seconds != other.seconds ? one.seconds > other.seconds
+                                        : one.nanoseconds > other.nanoseconds;
+  };
+  DirRef heir;
+  FileStat its;
+  for (std::size_t i = 0; i < ground.set().size(); ++i) {
+    if (i == ground.from() || ground.branch(i).absent()) continue;
+    auto copy = open_directory(pool, ground.branch(i), path);
+    const auto stat = copy ? pool.backing.stat(copy->fd()) : Result<FileStat>(copy.error());
+    if (!stat) continue;
+    if (!newer(last->mtime, stat->mtime)) return;
+    if (heir || ground.set().mode(i) == BranchMode::kReadOnly) continue;
+    heir = *std::move(copy);
+    its = *stat;
+  }
+  if (!heir) return;
+  its.mtime = last->mtime;
+  (void)pool.backing.set_times(heir.fd(), times_of(its));
+}
+
 Result<void> move_directory(Pool& pool, const std::string& path, const MoveAim& aim) {
   const Ground ground(pool, aim);
   if (const auto good = ground.check_source(); !good) return good;
@@ -276,6 +303,7 @@ Result<void> move_directory(Pool& pool, const std::string& path, const MoveAim& 
     if (!target) return target.error();
     if (const auto made = ground.reach(*target, path); !made) return made.error();
   }
+  leave_times(pool, ground, path);
   const KeptTimes kept(pool.backing, parent->fd());
   const auto removed = pool.backing.rmdir_at(parent->fd(), name.c_str());
   pool.directories.moved();

@@ -72,15 +72,24 @@ class Settlement {
     bool changed = false;
   };
 
+  /// Roots of disks that were made alike, in the same second, are alike: the one at the old place
+  /// is meant. A disk that is mounted elsewhere now must be the only one, with nobody missing.
   [[nodiscard]] std::size_t find_origin() const {
+    std::size_t found = set_.size();
+    bool doubtful = false;
     for (std::size_t i = 0; i < set_.size(); ++i) {
+      if (i == target_) continue;
+      const bool at_its_place = set_[i].path() == record_.origin_path;
       const FileId root = set_[i].root_id();
-      const bool same = root.ino == record_.origin.ino &&
-                        root.birth_ns == record_.origin.birth_ns &&
-                        (root.birth_ns != 0 || set_[i].path() == record_.origin_path);
-      if (same && i != target_ && !set_[i].absent()) return i;
+      const bool same = !set_[i].absent() && root.ino == record_.origin.ino &&
+                        root.birth_ns == record_.origin.birth_ns;
+      if (same && at_its_place) return i;
+      if (at_its_place && set_[i].absent()) doubtful = true;
+      if (!same || root.birth_ns == 0) continue;
+      doubtful = doubtful || found != set_.size();
+      found = i;
     }
-    return set_.size();
+    return doubtful ? set_.size() : found;
   }
 
   void look() {

@@ -1,5 +1,5 @@
-"""The power fails while files move. Both disks of the pool are parts of one file on a file system that can clone
-(FICLONE), so that a clone is what both have at one moment. Each is mounted, and served, as after a crash: every byte
+"""The power fails while files move. All disks of the pool are parts of one file on a file system that can clone
+(FICLONE), so that a clone is what they have at one moment. Each is mounted, and served, as after a crash: every byte
 that fsync(2) promised is there, in one place, and nothing else is left."""
 
 import errno
@@ -19,6 +19,8 @@ OPTIONS = ["minfreespace=0", "moveonenospc=true", "category.create=ff"]
 # (first byte, bytes) of each disk
 SMALL = (0, 14 * MIB)
 LARGE = (16 * MIB, 64 * MIB)
+# takes no part, but its root directory looks like the others': they were made in one second
+TWIN = (80 * MIB, 16 * MIB)
 EACH = 24
 
 
@@ -66,26 +68,29 @@ class PowerCut(sandbox.LiveCase):
         super().setUp()
         self.room = self.file_system("xfs", "room", megabytes=1200)
         self.branches = [self.directory(name) for name in ("small", "large")]
+        self.twin = self.directory("twin")
         self.dice = random.Random(5)
 
     def make(self, disks):
         with open(disks, "xb") as file:
-            file.truncate(sum(LARGE))
-        # always the same two: the pool knows its disks again
-        for number, (first, size) in enumerate((SMALL, LARGE), 1):
+            file.truncate(sum(TWIN))
+        # always the same: the pool knows its disks again
+        environment = {**os.environ, "E2FSPROGS_FAKE_TIME": "1700000000"}
+        for number, (first, size) in enumerate((SMALL, LARGE, TWIN), 1):
             self.command(["mkfs.ext4", "-q", "-F", "-m", "0", "-U", f"{number:08}-0000-4000-8000-000000000000",
                           "-J", "size=4", "-E",
-                          f"offset={first},nodiscard,lazy_itable_init=0", disks, f"{size >> 10}k"])
+                          f"offset={first},nodiscard,lazy_itable_init=0", disks, f"{size >> 10}k"],
+                         environment=environment)
 
     def plug(self, disks):
-        for (first, size), branch in zip((SMALL, LARGE), self.branches):
+        for (first, size), branch in zip((SMALL, LARGE, TWIN), [*self.branches, self.twin]):
             self.command(["mount", "-t", "ext4", "-o", f"loop,offset={first},sizelimit={size}", disks, branch])
             self.made.append(branch)
             if os.path.isdir(os.path.join(branch, "lost+found")):
                 os.rmdir(os.path.join(branch, "lost+found"))
 
     def unplug(self):
-        for branch in self.branches:
+        for branch in [*self.branches, self.twin]:
             self.command(["umount", branch])
             self.made.remove(branch)
 
@@ -142,7 +147,7 @@ class PowerCut(sandbox.LiveCase):
             info = os.statvfs(self.branches[0])
             self.free = info.f_bavail * info.f_frsize
             if pool is None:
-                pool = self.pool(self.branches, modes.Root(), OPTIONS)
+                pool = self.pool([self.twin + "=NC", *self.branches], modes.Root(), OPTIONS)
             else:
                 pool.start()
             writer = Writer(pool.mountpoint, turn, self.free // RECORD + 64)
