@@ -160,6 +160,18 @@ void add_to_plan(MovePlan& plan, const std::string& from, const std::string& rel
                         [](const MoveItem& item) { return !item.directory; });
 }
 
+void drop_duplicates(MovePlan& plan) {
+  std::set<std::string> seen;
+  std::erase_if(plan.items, [&](const MoveItem& item) {
+    bool again = false;
+    for (const std::string& name : item.names)
+      again |= !seen.insert(joined(item.from, name)).second;
+    return again;
+  });
+  std::set<std::string> staying;
+  std::erase_if(plan.stays, [&](const Staying& each) { return !staying.insert(each.path).second; });
+}
+
 std::vector<MoveItem> level(std::vector<Shelf> shelves, double within) {
   std::vector<MoveItem> moves;
   std::uint64_t used = 0;

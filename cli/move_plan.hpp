@@ -27,6 +27,8 @@ struct MoveItem {
 struct Staying {
   std::string path;
   std::string why;
+  /// The pool was asked to move it; else it cannot even be planned.
+  bool tried = false;
 };
 
 struct MovePlan {
@@ -43,6 +45,10 @@ struct MovePlan {
 /// branch, not at the pool.
 void add_to_plan(MovePlan& plan, const std::string& from, const std::string& relative,
                  const std::string& to);
+
+/// Of what was added several times, as places may lie in each other or share hard links, all but
+/// the first.
+void drop_duplicates(MovePlan& plan);
 
 /// Which files of a pool go where so that its branches come to be filled alike, as far as `within`
 /// parts of a hundred from what they are filled together. Branches that are not RW or absent are

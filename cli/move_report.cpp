@@ -82,8 +82,8 @@ void MoveReport::put_event(const std::string& event, const std::string& fields) 
 }
 
 void MoveReport::put_stays(const MovePlan& plan) {
-  for (; told_stays_ < plan.stays.size(); ++told_stays_) {
-    const Staying& each = plan.stays[told_stays_];
+  for (const Staying& each : plan.stays) {
+    if (!told_stays_.insert(each.path).second) continue;
     if (json_)
       put_event("stays",
                 ", \"path\": " + json_text(each.path) + ", \"why\": " + json_text(each.why));
@@ -171,13 +171,15 @@ void MoveReport::progress(const Mover::Progress& now) {
 void MoveReport::end(const MovePlan& plan, bool all) {
   put_stays(plan);
   if (json_) {
-    put_event("end", ", \"files\": " + std::to_string(last_.files) +
-                         ", \"bytes\": " + std::to_string(last_.bytes) +
+    put_event("end", ", \"files\": " + std::to_string(last_.files) + ", \"bytes\": " +
+                         std::to_string(last_.bytes) + ", \"gone\": " + std::to_string(last_.gone) +
                          ", \"stays\": " + std::to_string(plan.stays.size()) +
                          ", \"broken_off\": " + (all ? "false" : "true"));
     return;
   }
   std::string text = "moved " + files_text(last_.files) + ", " + size_for_people(last_.bytes);
+  if (last_.gone != 0)
+    text += "; " + std::to_string(last_.gone) + " were removed or renamed before their turn";
   if (!plan.stays.empty())
     text += "; " + std::to_string(plan.stays.size()) + " stay where they are";
   put(text);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@ class MoveReport {
   const bool json_;
   const bool terminal_;
   bool line_open_ = false;
-  std::size_t told_stays_ = 0;
+  /// Paths.
+  std::set<std::string> told_stays_;
   Mover::Progress last_;
 };
 

@@ -82,6 +82,15 @@ std::string why_it_stays(int error) {
   }
 }
 
+/// A name of it is not on its branch any more.
+bool has_lost_a_name(const MoveItem& item) {
+  return std::any_of(item.names.begin(), item.names.end(), [&](const std::string& name) {
+    struct stat ignored = {};
+    const std::string there = item.from + "/" + name;
+    return ::lstat(there.c_str(), &ignored) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  });
+}
+
 }  // namespace
 
 std::uint64_t copied_bytes(std::string_view moves) {
@@ -120,18 +129,17 @@ int Mover::move(int root, const MoveItem& item) {
     names.emplace_back(::openat(root, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     if (names.back()) continue;
     const int error = errno;
-    // Gone meanwhile: nothing is left to do.
-    struct stat ignored = {};
-    const std::string there = item.from + "/" + name;
-    if (error == ENOENT && ::lstat(there.c_str(), &ignored) != 0 && errno == ENOENT) return 0;
-    return error;
+    return error == ENOENT && has_lost_a_name(item) ? kGone : error;
   }
   const auto bytes = std::make_unique<ops::MoveBytes>();
   if (!ops::write_move_call({item.names.front(), item.from, item.to, how_.rate, how_.verify},
                             *bytes))
     return ENAMETOOLONG;
   if (signals_ > 1) return EINTR;
-  return ::ioctl(root, ops::kMoveCommand, bytes->data()) == 0 ? 0 : errno;
+  if (::ioctl(root, ops::kMoveCommand, bytes->data()) == 0) return 0;
+  const int error = errno;
+  // It may have gone since it was opened. Without its disk nothing is known.
+  return error != ENODEV && has_lost_a_name(item) ? kGone : error;
 }
 
 void Mover::work(int root) {
@@ -145,8 +153,10 @@ void Mover::work(int root) {
     }
     const int error = move(root, *item);
     const std::lock_guard lock(mutex_);
-    if (error != 0) {
-      stays_.push_back({item->from + "/" + item->names.front(), why_it_stays(error)});
+    if (error == kGone) {
+      if (!item->directory) ++gone_;
+    } else if (error != 0) {
+      stays_.push_back({item->from + "/" + item->names.front(), why_it_stays(error), true});
     } else if (!item->directory) {
       ++files_;
       bytes_ += item->bytes;
@@ -157,7 +167,9 @@ void Mover::work(int root) {
 }
 
 Mover::Progress Mover::progress(const MovePlan& plan) const {
-  Progress all{files_, plan.files(), bytes_, plan.bytes(), now() - began_};
+  Progress all{files_,         files_before_ + plan.files(),
+               bytes_,         bytes_before_ + plan.bytes(),
+               now() - began_, gone_};
   std::string moves;
   const std::string control = root_ + "/.boughfs";
   const auto ask = [&](char* at, std::size_t size) {
@@ -202,7 +214,9 @@ void Mover::move_all(MovePlan& plan, std::vector<const MoveItem*> items,
 bool Mover::run(MovePlan& plan, const std::function<void(const Progress&)>& tell,
                 const std::function<void(const std::string&)>& note) {
   allow_many_files();
-  began_ = now();
+  if (began_ == 0) began_ = now();
+  files_before_ = files_;
+  bytes_before_ = bytes_;
   struct sigaction breaks = {};
   breaks.sa_handler = [](int) {};
   (void)::sigaction(kBreakOff, &breaks, nullptr);

@@ -30,20 +30,27 @@ class Mover {
     std::uint64_t bytes = 0;
     std::uint64_t all_bytes = 0;
     double seconds = 0;
+    /// Removed or renamed before their turn; not among `files`.
+    std::size_t gone = 0;
   };
   /// The errno of a move of nothing from a branch: ENOENT if this user may move something.
   [[nodiscard]] static int try_rights(const std::string& root, const std::string& branch);
   /// `root` is the root of the pool.
   Mover(std::string root, How how) : root_(std::move(root)), how_(how) {}
 
-  /// Adds to plan.stays what stays. `tell` is told now and then, on the calling thread, how far it
-  /// has come, and `note` lines for people. Whether all was tried. For a process without threads.
+  /// Adds to plan.stays what stays; what is gone from its name is neither moved nor stays. May be
+  /// called again, with another plan: the progress is that of all together. `tell` is told now and
+  /// then, on the calling thread, how far it has come, and `note` lines for people. Whether all was
+  /// tried. For a process without threads.
   [[nodiscard]] bool run(MovePlan& plan, const std::function<void(const Progress&)>& tell,
                          const std::function<void(const std::string&)>& note);
 
  private:
+  /// No errno: it is not there under its name any more.
+  static constexpr int kGone = -1;
+
   void work(int root);
-  /// 0, or an errno.
+  /// 0, an errno, or kGone.
   [[nodiscard]] int move(int root, const MoveItem& item);
   void move_all(MovePlan& plan, std::vector<const MoveItem*> items,
                 const std::function<void()>& tick);
@@ -56,7 +63,11 @@ class Mover {
   std::vector<Staying> stays_;
   unsigned at_work_ = 0;
   std::size_t files_ = 0;
+  std::size_t gone_ = 0;
   std::uint64_t bytes_ = 0;
+  /// When this plan was begun.
+  std::size_t files_before_ = 0;
+  std::uint64_t bytes_before_ = 0;
   double began_ = 0;
   /// How often the user wanted it to end.
   std::atomic<unsigned> signals_{0};

@@ -1,5 +1,7 @@
 #include "cli/subcommands/move.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -7,21 +9,27 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <random>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #include "cli/control_client.hpp"
 #include "cli/move_report.hpp"
+#include "cli/move_rounds.hpp"
 #include "cli/mover.hpp"
 #include "cli/pool_info.hpp"
 #include "cli/pool_of.hpp"
 #include "cli/pulse.hpp"
+#include "ops/fd.hpp"
 #include "proto/size_text.hpp"
 #include "session/mount.hpp"
 
@@ -138,32 +146,104 @@ void want_present(const BranchInfo& branch) {
                      "branch " + branch.path + " is read-only: nothing can be changed there");
 }
 
-ExitStatus carry_out(const Pool& pool, MovePlan& plan, const Wishes& wishes, MoveReport& report) {
+/// Moves a plan; whether all was tried.
+using Carry =
+    std::function<bool(Mover&, MovePlan&, const std::function<void(const Mover::Progress&)>&,
+                       const std::function<void(const std::string&)>&)>;
+
+ExitStatus carry_out(const Pool& pool, MovePlan& plan, const Wishes& wishes, MoveReport& report,
+                     const Carry& carry) {
   if (!wishes.go) {
     report.plan(plan, pool.branches(), false);
     return plan.stays.empty() ? ExitStatus::kOk : ExitStatus::kStayed;
   }
   report.plan(plan, pool.branches(), true);
   Mover mover(pool.root(), {rate_of(wishes), wishes.verify});
-  const bool all = mover.run(
-      plan, [&](const Mover::Progress& now) { report.progress(now); },
+  const bool all = carry(
+      mover, plan, [&](const Mover::Progress& now) { report.progress(now); },
       [&](const std::string& line) { report.note(line); });
   report.end(plan, all);
   return all && plan.stays.empty() ? ExitStatus::kOk : ExitStatus::kStayed;
 }
 
-/// The branches as the key has them, with this one NC.
-void let_nothing_new_in(const Pool& pool, const BranchInfo& wanted, MoveReport& report) {
+Carry in_rounds(const MoveScope& scope) {
+  return [&scope](Mover& mover, MovePlan& plan, const auto& tell, const auto& note) {
+    return move_in_rounds(mover, plan, scope, tell, note);
+  };
+}
+
+const BranchInfo* find_branch(const std::vector<BranchInfo>& branches, const std::string& path) {
+  for (const BranchInfo& each : branches)
+    if (each.path == path) return &each;
+  return nullptr;
+}
+
+/// The list as the key `branches` takes it, with one branch NC.
+std::string list_with_nc(const std::vector<BranchInfo>& branches, const std::string& path) {
   std::string list;
-  for (const BranchInfo& branch : pool.branches()) {
+  for (const BranchInfo& branch : branches) {
     list += (list.empty() ? "" : ":") + branch.path + "=";
-    list += branch.path == wanted.path ? "NC" : branch.mode;
+    list += branch.path == path ? "NC" : branch.mode;
     if (!branch.min_free.empty()) list += "," + branch.min_free;
   }
-  ControlClient(pool.root()).set("branches", list);
-  report.note("branch " + wanted.path +
-              " is NC until the pool is mounted anew: nothing new is created there; change its "
-              "options (fstab), too, if the disk stays");
+  return list;
+}
+
+/// All but that one have the same modes in both.
+bool same_others(const std::vector<BranchInfo>& before, const std::vector<BranchInfo>& after,
+                 const std::string& path) {
+  return before.size() == after.size() &&
+         std::all_of(before.begin(), before.end(), [&](const BranchInfo& each) {
+           const BranchInfo* const now = find_branch(after, each.path);
+           return now != nullptr && (each.path == path || now->mode == each.mode);
+         });
+}
+
+/// Makes the branch NC. The key holds the list of all branches, so what others set between reading
+/// and setting would be undone: evacuations keep each other out by a lock on the pool's root, and
+/// what anybody else sets is noticed afterwards, as far as can be.
+void let_nothing_new_in(const Pool& pool, const std::string& path, MoveReport& report) {
+  constexpr int kTries = 10;
+  const ControlClient control(pool.root());
+  // Never waited for, as anybody may hold it: half of the tries do without it.
+  const ops::Fd root(::open(pool.root().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  std::minstd_rand dice(std::random_device{}());
+  std::uniform_int_distribution<int> pause(5, 40);
+  for (int tries = 0; tries < kTries; ++tries) {
+    if (tries != 0) std::this_thread::sleep_for(std::chrono::milliseconds(pause(dice)));
+    if (root && ::flock(root.get(), LOCK_EX | LOCK_NB) != 0 && tries < kTries / 2) continue;
+    const auto before = parse_shown_branches(control.get("branches"));
+    if (find_branch(before, path) == nullptr)
+      throw StartError(ExitStatus::kSystem, "branch " + path + " has left the pool meanwhile");
+    control.set("branches", list_with_nc(before, path));
+    const auto after = parse_shown_branches(control.get("branches"));
+    const BranchInfo* const now = find_branch(after, path);
+    if (now == nullptr || now->mode != "NC" || !same_others(before, after, path)) continue;
+    report.note("branch " + path +
+                " is NC until the pool is mounted anew: nothing new is created there; change its "
+                "options (fstab), too, if the disk stays");
+    return;
+  }
+  throw StartError(ExitStatus::kSystem,
+                   "branch " + path +
+                       " does not become NC: others set the key branches all the time; run this "
+                       "again once they have ended");
+}
+
+/// Something may have come to the branch, or will, if it is not NC any more.
+void see_that_nothing_came(const Pool& pool, const std::string& path, MovePlan& plan) {
+  std::vector<BranchInfo> branches;
+  try {
+    branches = parse_shown_branches(ControlClient(pool.root()).get("branches"));
+  } catch (const StartError& error) {
+    // All that stays is still to be told.
+    plan.stays.push_back({path, error.what()});
+  }
+  const BranchInfo* const branch = find_branch(branches, path);
+  if (branch != nullptr && branch->mode == "RW")
+    plan.stays.push_back({path,
+                          "the branch was set to RW meanwhile, so that new files may come there; "
+                          "run this again"});
 }
 
 /// Of those that are mounted, the one that has the branch.
@@ -206,7 +286,7 @@ ExitStatus move_command(int argc, char* const argv[]) {
   want_present(target);
   pool.want_rights();
   MoveReport report("move", wishes.json);
-  MovePlan plan;
+  MoveScope scope;
   for (const std::string& path : paths) {
     if (root_of(pool_of(path)) != pool.root())
       throw StartError(ExitStatus::kUsage, path + " is in another pool than " + paths.front());
@@ -216,9 +296,10 @@ ExitStatus move_command(int argc, char* const argv[]) {
     const std::string relative = pool.relative(path);
     for (const BranchInfo& branch : pool.branches())
       if (branch.path != target.path && branch.absent.empty())
-        add_to_plan(plan, branch.path, relative, target.path);
+        scope.add(branch.path, relative, target.path);
   }
-  return carry_out(pool, plan, wishes, report);
+  MovePlan plan = scope.survey();
+  return carry_out(pool, plan, wishes, report, in_rounds(scope));
 }
 
 ExitStatus evacuate_command(int argc, char* const argv[]) {
@@ -247,15 +328,21 @@ ExitStatus evacuate_command(int argc, char* const argv[]) {
   MoveReport report("evacuate", wishes.json);
   if (branch.mode == "RW") {
     if (wishes.go)
-      let_nothing_new_in(pool, branch, report);
+      let_nothing_new_in(pool, branch.path, report);
     else
       report.note("branch " + path +
                   " is RW: with --go it becomes NC, so that nothing new is "
                   "created there until the pool is mounted anew");
   }
-  MovePlan plan;
-  add_to_plan(plan, branch.path, "", "");
-  return carry_out(pool, plan, wishes, report);
+  MoveScope scope;
+  scope.add(branch.path, "", "");
+  MovePlan plan = scope.survey();
+  const Carry carry = [&](Mover& mover, MovePlan& all, const auto& tell, const auto& note) {
+    const bool tried = move_in_rounds(mover, all, scope, tell, note);
+    see_that_nothing_came(pool, branch.path, all);
+    return tried;
+  };
+  return carry_out(pool, plan, wishes, report, carry);
 }
 
 ExitStatus balance_command(int argc, char* const argv[]) {
@@ -278,7 +365,10 @@ ExitStatus balance_command(int argc, char* const argv[]) {
   pool.want_rights();
   MoveReport report("balance", wishes.json);
   MovePlan plan = plan_balance(pool.branches(), within);
-  return carry_out(pool, plan, wishes, report);
+  const Carry once = [](Mover& mover, MovePlan& all, const auto& tell, const auto& note) {
+    return mover.run(all, tell, note);
+  };
+  return carry_out(pool, plan, wishes, report, once);
 }
 
 }  // namespace bough::cli

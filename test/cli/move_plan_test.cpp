@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/move_report.hpp"
+#include "cli/move_rounds.hpp"
 #include "cli/mover.hpp"
 
 namespace bough::cli {
@@ -38,6 +39,41 @@ TEST_CASE("balance: the largest that does not overshoot goes from the fullest to
         Moves{{"a10", "c"}, {"b10", "c"}, {"a10", "c"}});
   CHECK(level({}, 2).empty());
   CHECK(level({shelf("a", 0, {})}, 2).empty());
+}
+
+TEST_CASE("move: what was added twice is planned once") {
+  MovePlan plan;
+  plan.items = {{{"d/f", "e/g"}, "/a", "/c", 1},
+                {{"e/g", "d/f"}, "/a", "/c", 1},
+                {{"d/f"}, "/b", "/c", 1},
+                {{"d"}, "/a", "/c", 0, true},
+                {{"d"}, "/a", "/c", 0, true}};
+  plan.stays = {{"/a/x", "one"}, {"/a/x", "one"}};
+  drop_duplicates(plan);
+  CHECK(plan.items.size() == 3);
+  CHECK(plan.items[1].from == "/b");
+  CHECK(plan.stays.size() == 1);
+}
+
+TEST_CASE(
+    "move: what has come or was renamed is tried, what failed is not, unless it may be empty now") {
+  MovePlan done;
+  done.stays = {{"/a/d/busy", "busy", true},
+                {"/a/d", "full", true},
+                {"/a/gone", "busy", true},
+                {"/a/dark", "closed"}};
+  MovePlan found;
+  found.items = {{{"d/busy"}, "/a", "", 1}, {{"d"}, "/a", "", 0, true}};
+  MovePlan left = what_is_left(done, found);
+  CHECK(left.items.empty());
+  REQUIRE(left.stays.size() == 2);
+  CHECK(left.stays[0].path == "/a/d/busy");
+  CHECK(left.stays[1].path == "/a/d");
+  found.items.insert(found.items.begin(), {{"d/renamed"}, "/a", "", 1});
+  left = what_is_left(done, found);
+  CHECK(told(left.items) ==
+        std::vector<std::pair<std::string, std::string>>{{"d/renamed", ""}, {"d", ""}});
+  CHECK(left.stays.size() == 1);
 }
 
 TEST_CASE("move: what is under way is read from what the pool tells") {

@@ -251,6 +251,93 @@ class Movers(sandbox.LiveCase):
         self.assertEqual(holders(self.branches, "new"), [self.right])
         self.check_clean()
 
+    def renamed_while_it_leaves(self, rename):
+        """An evacuation of 300 files in three directories, and what rename(top) renames in the pool once it moves some:
+        nothing is lost, and what is still there is named."""
+        top = self.served()
+        contents = {}
+        for number in range(300):
+            folder = os.path.join(self.left, f"dir{number % 3}")
+            os.makedirs(folder, exist_ok=True)
+            contents[number] = os.urandom(40000)
+            with open(os.path.join(folder, f"file{number}"), "wb") as file:
+                file.write(contents[number])
+        mover = self.started("evacuate", self.left, "--go", "--max-rate", "6M")
+        self.eventually(lambda: self.moving(top) or any(os.scandir(self.right)), 20, "it moves")
+        renamed = rename(top)
+        said, _ = mover.communicate(timeout=60)
+        lie_there = [os.path.join(folder, name) for folder, folders, files in os.walk(self.left)
+                     for name in folders + files]
+        self.assertEqual(mover.returncode, STAYED if lie_there else 0, said)
+        for path in lie_there:
+            self.assertIn(f"stays: {path}: ", said)
+        found = {}
+        for folder, _, files in os.walk(top):
+            for name in files:
+                with open(os.path.join(folder, name), "rb") as file:
+                    found[int(name.removeprefix("file"))] = file.read()
+        self.assertEqual(set(found), set(contents))
+        self.assertTrue(found == contents)
+        for path in renamed:
+            self.assertTrue(os.path.exists(path), path)
+        self.check_clean()
+
+    def test_evacuate_renamed_files(self):
+        """What has another name when its turn comes is found under that."""
+        def rename(top):
+            names = [(f"{top}/dir{number % 3}/file{number}", f"{top}/dir{(number + 1) % 3}/file{number}")
+                     for number in range(0, 300, 15)]
+            for old, new in names:
+                os.rename(old, new)
+            return [new for _, new in names]
+        self.renamed_while_it_leaves(rename)
+
+    def test_evacuate_renamed_directory(self):
+        def rename(top):
+            for number in range(3):
+                os.rename(f"{top}/dir{number}", f"{top}/renamed{number}")
+            return [f"{top}/renamed{number}" for number in range(3)]
+        self.renamed_while_it_leaves(rename)
+
+    def test_evacuate_set_rw(self):
+        """Who sets the branch RW again meanwhile is told: nothing new may come where a disk is taken out."""
+        top = self.served()
+        with open(os.path.join(self.left, "file"), "wb") as file:
+            file.write(os.urandom(4 << 20))
+        mover = self.started("evacuate", self.left, "--go", "--max-rate", "2M")
+        self.eventually(lambda: self.moving(top), 20, "it moves")
+        self.boughs("ctl", top, "set", "branches", f"{self.left}=RW:{self.right}=RW")
+        said, _ = mover.communicate(timeout=60)
+        self.assertEqual(mover.returncode, STAYED, said)
+        self.assertIn("was set to RW meanwhile", said)
+
+    def test_two_evacuations(self):
+        """At once: neither undoes that the other's branch is NC."""
+        third = self.file_system("tmpfs", "third", megabytes=64)
+        self.branches.append(third)
+        top = self.served()
+        for _ in range(5):
+            self.boughs("ctl", top, "set", "branches", ":".join(f"{branch}=RW" for branch in self.branches))
+            both = [self.started("evacuate", branch, "--go") for branch in (self.left, self.right)]
+            said = [one.communicate(timeout=60)[0] for one in both]
+            self.assertEqual([one.returncode for one in both], [0, 0], said)
+            shown = os.getxattr(top + "/.boughfs", "user.boughfs.branches").decode()
+            self.assertEqual(shown, f"{self.left}=NC:{self.right}=NC:{third}=RW")
+
+    def test_named_twice(self):
+        """Paths that lie in each other, and hard links between them: each file is moved once."""
+        top = self.served()
+        make_tree(self.left)
+        os.mkdir(os.path.join(self.left, "other"))
+        os.link(os.path.join(self.left, "dir", "sub1", "file1"), os.path.join(self.left, "other", "link"))
+        before = tree(top)
+        said = self.boughs("move", top + "/dir", top + "/other", top + "/dir/sub1/file1", top + "/dir",
+                           "--to", self.right, "--go", "--json")
+        events = [json.loads(line) for line in said.splitlines()]
+        self.assertEqual((events[0]["files"], events[-1]["files"], events[-1]["stays"]), (22, 22, 0), said)
+        self.assertEqual(tree(top), before)
+        self.assertEqual(tree(self.left), {})
+
     def test_balance(self):
         top = self.served()
         for number in range(40):
