@@ -199,8 +199,10 @@ class Applications(sandbox.LiveCase):
 
     def setUp(self):
         super().setUp()
-        # one disk alone: nothing can be put elsewhere
-        self.served = self.pool([self.file_system("ext4", "disk", megabytes=30)], modes.Root(), ["minfreespace=0"])
+        # One disk alone: nothing can be put elsewhere. Its blocks are pages: of smaller ones sqlite allocates but the
+        # last of each page of its mapped index, so that on a full disk it may die of SIGBUS.
+        disk = self.file_system("ext4", "disk", megabytes=30, more=["-b", "4096"])
+        self.served = self.pool([disk], modes.Root(), ["minfreespace=0"])
 
     def test_sqlite(self):
         for journal in ("delete", "wal"):

@@ -112,8 +112,8 @@ class LiveCase(unittest.TestCase):
         os.chmod(path, mode)
         return path
 
-    def file_system(self, kind, name, owner=0, megabytes=None, flags="nosuid,nodev"):
-        """A new file system of that kind, mounted; `name` is its folder. In RAM."""
+    def file_system(self, kind, name, owner=0, megabytes=None, flags="nosuid,nodev", more=()):
+        """A new file system of that kind, mounted; `name` is its folder, `more` is for mkfs. In RAM."""
         path = self.path(name)
         os.makedirs(path)
         megabytes = megabytes or (3000 if self.long_form else 700)
@@ -128,7 +128,7 @@ class LiveCase(unittest.TestCase):
             make = {"ext4": ["mkfs.ext4", "-q", "-F", "-i", "8192", "-E", "lazy_itable_init=1,nodiscard"],
                     "xfs": ["mkfs.xfs", "-q", "-K"],
                     "btrfs": ["mkfs.btrfs", "-q", "-f", "-K"]}[kind]
-            self.command(make + [image])
+            self.command([*make, *more, image])
             self.command(["mount", "-o", "loop," + flags, "-t", kind, image, path])
         self.made.append(path)
         # a directory of the file system, not its root: no lost+found among what is compared
