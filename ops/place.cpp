@@ -55,6 +55,20 @@ Result<DirRef> clone_parents(Pool& pool, const BranchSet& set, std::size_t index
   }
 }
 
+Result<DirRef> reach_or_clone_synced(Pool& pool, const BranchSet& set, std::size_t index,
+                                     const std::string& path) {
+  auto there = open_directory(pool, set[index], path);
+  if (there || there.error() != Errno{ENOENT}) return there;
+  auto cloned = clone_parents(pool, set, index, path);
+  if (!cloned) return cloned;
+  for (std::size_t end = 0; end != std::string::npos; end = path.find('/', end + 1)) {
+    const auto above = open_directory(pool, set[index], std::string_view(path).substr(0, end));
+    if (!above) return above.error();
+    if (const auto synced = sync_directory(pool, above->fd()); !synced) return synced.error();
+  }
+  return cloned;
+}
+
 Result<DirRef> or_exdev(Result<DirRef> reached) {
   if (!reached && (reached.error() == Errno{ENOTDIR} || reached.error() == Errno{ELOOP}))
     return Errno{EXDEV};

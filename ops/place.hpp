@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "ops/locate.hpp"
@@ -36,6 +37,11 @@ struct Existing {
 /// The same where it is known to be missing, or was a moment ago.
 [[nodiscard]] Result<DirRef> clone_parents(Pool& pool, const BranchSet& set, std::size_t index,
                                            std::string_view path);
+
+/// The directory `path` on branch `index` of `set`, for what comes from another branch: cloned
+/// where it is missing, and then the way to it is on the disk.
+[[nodiscard]] Result<DirRef> reach_or_clone_synced(Pool& pool, const BranchSet& set,
+                                                   std::size_t index, const std::string& path);
 
 /// For a file that stays on its branch (LINK, RENAME): EXDEV when something that is no directory
 /// stands in the way there. mv(1) and cp(1) then copy the file to another branch.

@@ -363,20 +363,11 @@ class Relocation {
     }
     return first;
   }
+  /// The way to it is to be on the disk before the old names go.
   Result<DirRef> directory_on(Branch& to, const std::string& path) {
-    auto there = open_directory(pool_, to, path);
-    if (there || there.error() != Errno{ENOENT}) return there;
     std::size_t index = 0;
     while (&(*set_)[index] != &to) ++index;
-    auto cloned = clone_parents(pool_, *set_, index, path);
-    if (!cloned) return cloned;
-    // The way to it is to be on the disk before the old names go.
-    for (std::size_t end = 0; end != std::string::npos; end = path.find('/', end + 1)) {
-      const auto above = open_directory(pool_, to, std::string_view(path).substr(0, end));
-      if (!above) return above.error();
-      if (const auto synced = sync_directory(pool_, above->fd()); !synced) return synced.error();
-    }
-    return cloned;
+    return reach_or_clone_synced(pool_, *set_, index, path);
   }
 
   // --- the move

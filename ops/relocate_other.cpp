@@ -73,17 +73,7 @@ class Ground {
   }
   /// Made where it is missing, with the way to it on the disk.
   [[nodiscard]] Result<DirRef> reach(std::size_t target, const std::string& path) const {
-    Branch& to = (*set_)[target];
-    auto there = open_directory(pool_, to, path);
-    if (there || there.error() != Errno{ENOENT}) return there;
-    auto cloned = clone_parents(pool_, *set_, target, path);
-    if (!cloned) return cloned;
-    for (std::size_t end = 0; end != std::string::npos; end = path.find('/', end + 1)) {
-      const auto above = open_directory(pool_, to, std::string_view(path).substr(0, end));
-      if (!above) return above.error();
-      if (const auto synced = sync_directory(pool_, above->fd()); !synced) return synced.error();
-    }
-    return cloned;
+    return reach_or_clone_synced(pool_, *set_, target, path);
   }
   [[nodiscard]] Branch& source() const { return (*set_)[from_]; }
   [[nodiscard]] Branch& branch(std::size_t index) const { return (*set_)[index]; }
