@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "ops/pool.hpp"
@@ -64,20 +63,5 @@ struct MoveAim {
 /// not be changed.
 [[nodiscard]] Result<void> relocate(Pool& pool, NodeId node, const MoveAim& aim,
                                     const MoveWatch& watch);
-
-/// Files up to this size are worth moving several at a time.
-inline constexpr std::uint64_t kMovesTogether = 1U << 20U;
-
-/// One of several that move together.
-struct Together {
-  NodeId node;
-  MoveWatch watch;
-  bool moved = false;
-};
-/// As relocate(), for small files that nobody has open: they share the syncs, of whole file systems
-/// then, and one closure of the gate, and for the rest go the same way with a record each. Sets
-/// `moved` of those that are; the others are where they were, and whoever wants to know why asks
-/// relocate(). `files` are sorted by node. Not with link-cow, which may hold a node for long.
-void relocate_together(Pool& pool, std::span<Together> files, const MoveAim& aim);
 
 }  // namespace bough::ops

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ops/handle_table.hpp"
+#include "ops/move_told.hpp"
 #include "ops/node_locks.hpp"
 #include "ops/node_table.hpp"
 
@@ -65,16 +66,7 @@ class Relocations {
   void attend(proto::HandleId handle);
 
   // --- for people
-  struct Told {
-    std::string path;
-    std::string from;
-    /// Empty while nothing is copied.
-    std::string to;
-    std::uint64_t bytes = 0;
-    std::uint64_t copied = 0;
-    std::chrono::milliseconds taken{0};
-  };
-  [[nodiscard]] std::vector<Told> told() const;
+  [[nodiscard]] std::vector<MoveTold> told() const;
   /// Files that were moved since the start, and that could not be.
   [[nodiscard]] std::uint64_t moved() const noexcept;
   [[nodiscard]] std::uint64_t refused() const noexcept;
@@ -91,8 +83,5 @@ class Relocations {
   struct State;
   std::shared_ptr<State> state_;
 };
-
-/// "PATH from A to B: 12 of 80 GiB, 95 MiB/s, 12 min left".
-[[nodiscard]] std::string text_of(const Relocations::Told& move);
 
 }  // namespace bough::ops

@@ -628,7 +628,7 @@ TEST_CASE("relocate: space that was reserved stays reserved") {
 }
 
 TEST_CASE("relocate: what is said of a move") {
-  using Told = ops::Relocations::Told;
+  using Told = ops::MoveTold;
   const Told begun{"d/f", "/a", "/b", 300 << 20, 0, {}};
   CHECK(ops::text_of(begun) == "d/f from /a to /b: 0 KiB of 300 MiB");
   const Told half{"d/f", "/a", "/b", 300 << 20, 100 << 20, std::chrono::seconds(2)};
