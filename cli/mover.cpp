@@ -25,14 +25,13 @@
 #include "cli/exit_status.hpp"
 #include "cli/read_all.hpp"
 #include "ops/fd.hpp"
-#include "ops/move_call.hpp"
+#include "ops/move_words.hpp"
 
 namespace bough::cli {
 namespace {
 
-/// More than the pool moves at once, so that it need not wait for us, and can move small files
-/// together.
-constexpr unsigned kAtOnce = 160;
+/// Twice as many as the pool moves together, so that it need not wait for us.
+constexpr unsigned kAtOnce = 512;
 constexpr std::uint64_t kKiB = 1024;
 /// What breaks off a call of a thread that waits for the pool.
 constexpr int kBreakOff = SIGUSR1;
@@ -117,8 +116,9 @@ int Mover::try_rights(const std::string& root, const std::string& branch) {
   const ops::Fd opened(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!opened) return errno;
   const auto bytes = std::make_unique<ops::MoveBytes>();
-  if (!ops::write_move_call({"", branch, ""}, *bytes)) return ENAMETOOLONG;
-  return ::ioctl(opened.get(), ops::kMoveCommand, bytes->data()) == 0 ? 0 : errno;
+  const std::uint32_t command = ops::write_move_call({"", branch, ""}, *bytes);
+  if (command == 0) return ENAMETOOLONG;
+  return ::ioctl(opened.get(), command, bytes->data()) == 0 ? 0 : errno;
 }
 
 int Mover::move(int root, const MoveItem& item) {
@@ -132,11 +132,11 @@ int Mover::move(int root, const MoveItem& item) {
     return error == ENOENT && has_lost_a_name(item) ? kGone : error;
   }
   const auto bytes = std::make_unique<ops::MoveBytes>();
-  if (!ops::write_move_call({item.names.front(), item.from, item.to, how_.rate, how_.verify},
-                            *bytes))
-    return ENAMETOOLONG;
+  const std::uint32_t command = ops::write_move_call(
+      {item.names.front(), item.from, item.to, how_.rate, how_.verify}, *bytes);
+  if (command == 0) return ENAMETOOLONG;
   if (signals_ > 1) return EINTR;
-  if (::ioctl(root, ops::kMoveCommand, bytes->data()) == 0) return 0;
+  if (::ioctl(root, command, bytes->data()) == 0) return 0;
   const int error = errno;
   // It may have gone since it was opened. Without its disk nothing is known.
   return error != ENODEV && has_lost_a_name(item) ? kGone : error;

@@ -2,16 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <cstring>
 #include <string_view>
-#include <vector>
 
 namespace bough::ops {
 namespace {
-
-/// Fields that each end in NUL, the last of them in a second one.
-constexpr std::size_t kFields = 5;
 
 /// kNoBranch: there is none.
 BranchId branch_at(const BranchSet& set, std::string_view path) {
@@ -52,40 +46,6 @@ Result<void> begin(Pool& pool, const Context& context, const MoveCall& call) {
 }
 
 }  // namespace
-
-bool write_move_call(const MoveCall& call, MoveBytes& into) noexcept {
-  std::array<char, 24> rate{};
-  *std::to_chars(rate.data(), rate.data() + rate.size() - 1, call.rate).ptr = '\0';
-  std::size_t at = 0;
-  into.fill(std::byte{0});
-  for (const std::string_view field :
-       {std::string_view(call.path), std::string_view(call.from), std::string_view(call.to),
-        std::string_view(rate.data()), std::string_view(call.verify ? "verify" : "")}) {
-    // One byte more for the end of it all.
-    if (field.size() + 2 > into.size() - at) return false;
-    std::memcpy(into.data() + at, field.data(), field.size());
-    at += field.size() + 1;
-  }
-  return true;
-}
-
-std::optional<MoveCall> parse_move_call(std::span<const std::byte> bytes) {
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  std::array<std::string_view, kFields> fields;
-  for (std::string_view& field : fields) {
-    const std::size_t end = text.find('\0');
-    if (end == std::string_view::npos) return std::nullopt;
-    field = text.substr(0, end);
-    text.remove_prefix(end + 1);
-  }
-  MoveCall call{std::string(fields[0]), std::string(fields[1]), std::string(fields[2])};
-  const char* const last = fields[3].data() + fields[3].size();
-  const auto read = std::from_chars(fields[3].data(), last, call.rate);
-  if (read.ec != std::errc{} || read.ptr != last) return std::nullopt;
-  if (!fields[4].empty() && fields[4] != "verify") return std::nullopt;
-  call.verify = !fields[4].empty();
-  return call;
-}
 
 Result<proto::IoctlReply> serve_move_call(Pool& pool, const Context& context,
                                           const proto::IoctlRequest& request) {

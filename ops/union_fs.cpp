@@ -563,7 +563,7 @@ class UnionFs final : public proto::Filesystem {
   Result<proto::IoctlReply> ioctl(const Context& context, const proto::IoctlRequest& request,
                                   std::span<std::byte> out) override {
     if (is_control_node(context.node)) return Errno{ENOTTY};
-    if (request.command == kMoveCommand) {
+    if (is_move_call(request.command)) {
       if (!may_move(context)) return Errno{EPERM};
       return serve_move_call(pool_, context, request);
     }

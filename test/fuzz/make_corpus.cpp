@@ -191,6 +191,12 @@ void wording() {
   word(4, "size", "20G");
   word(4, "size large", "18446744073709551615");
   word(4, "size too large", "17179869184G");
+  word(5, "move call", "d/f\0/disk1\0/disk2\0001048576\0verify\0"sv);
+  word(5, "move call cut", "d/f\0/disk1\0\0000\0"sv);
+  word(6, "move record",
+       "boughfs move 2\norigin 2 1700000000 6\n/disk1\nfrom 12 1 4096 5 6 7 8 33188 0 0\n"
+       "to 13 2 4096 5 6 9 10 33188 0 0\nname 1 1\ndf\nname 0 1\nh\nend\n");
+  word(6, "move record cut", "boughfs move 2\norigin 2 1 99\n/d");
 }
 
 void replying() {

@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -21,6 +23,8 @@
 #include "cli/mountinfo.hpp"
 #include "cli/option_words.hpp"
 #include "ops/branch_set.hpp"
+#include "ops/move_record.hpp"
+#include "ops/move_words.hpp"
 #include "proto/size_text.hpp"
 #include "test/fuzz/input.hpp"
 
@@ -203,14 +207,36 @@ void mountinfo(const std::string& line) {
 
 void size(const std::string& text) {
   const auto bytes = proto::parse_size(text);
-  if (bytes) check(proto::parse_size(proto::size_text(*bytes)) == bytes, "a size is read as written");
+  if (bytes)
+    check(proto::parse_size(proto::size_text(*bytes)) == bytes, "a size is read as written");
+}
+
+void move_call(const std::string& text) {
+  const auto call = ops::parse_move_call(std::as_bytes(std::span(text)));
+  if (!call) return;
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  const std::uint32_t command = ops::write_move_call(*call, *bytes);
+  if (command == 0) return check(text.size() > bytes->size(), "only what is long is too long");
+  const auto again = ops::parse_move_call(std::span(*bytes).first(_IOC_SIZE(command)));
+  check(again && again->path == call->path && again->from == call->from && again->to == call->to &&
+            again->rate == call->rate && again->verify == call->verify,
+        "a wish is read as it was written");
+}
+
+void move_record(const std::string& text) {
+  const auto record = ops::parse_move_record(text);
+  if (!record) return;
+  const std::string written = ops::text_of(*record);
+  const auto again = ops::parse_move_record(written);
+  check(again && ops::text_of(*again) == written, "a record is read as it was written");
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t length) {
   test::Input input(data, length);
-  constexpr std::array kReaders = {options, command_line, branches, mountinfo, size};
+  constexpr std::array kReaders = {options, command_line, branches,   mountinfo,
+                                   size,    move_call,    move_record};
   const auto reader = kReaders[input.u8() % kReaders.size()];
   const auto rest = input.rest();
   reader({reinterpret_cast<const char*>(rest.data()), rest.size()});

@@ -27,6 +27,12 @@ using proto::HandleId;
 using proto::kRootNode;
 using proto::NodeId;
 
+/// What the kernel hands over of an ioctl's bytes.
+std::span<const std::byte> handed_over(std::uint32_t command, const ops::MoveBytes& bytes) {
+  REQUIRE(ops::is_move_call(command));
+  return std::span(bytes).first(_IOC_SIZE(command));
+}
+
 /// A pool whose files somebody has moved.
 struct Ground {
   explicit Ground(std::vector<std::string> modes = {"RW", "RW"}, const PoolFixture::Tune& tune = {},
@@ -40,11 +46,10 @@ struct Ground {
   /// What the caller gets.
   int ask(const MoveCall& call, std::uint32_t uid = 0) {
     const auto bytes = std::make_unique<ops::MoveBytes>();
-    REQUIRE(ops::write_move_call(call, *bytes));
     proto::IoctlRequest request;
     request.handle = root;
-    request.command = ops::kMoveCommand;
-    request.in = *bytes;
+    request.command = ops::write_move_call(call, *bytes);
+    request.in = handed_over(request.command, *bytes);
     const auto done = served(pool, kRootNode, [&](proto::Context context) {
       context.uid = uid;
       return pool.fs().ioctl(context, request, {});
@@ -70,8 +75,8 @@ TEST_CASE("move call: what is written is read") {
        {MoveCall{"a/b", "/one", "/two", 0, false}, MoveCall{"f", "/one", "", 1 << 20, true},
         MoveCall{longest, "/one", "/two", ~std::uint64_t{0}, true},
         MoveCall{"", "", "", 0, false}}) {
-    REQUIRE(ops::write_move_call(call, *bytes));
-    const auto read = ops::parse_move_call(*bytes);
+    const std::uint32_t command = ops::write_move_call(call, *bytes);
+    const auto read = ops::parse_move_call(handed_over(command, *bytes));
     REQUIRE(read.has_value());
     CHECK(read->path == call.path);
     CHECK(read->from == call.from);
@@ -79,7 +84,7 @@ TEST_CASE("move call: what is written is read") {
     CHECK(read->rate == call.rate);
     CHECK(read->verify == call.verify);
   }
-  CHECK_FALSE(ops::write_move_call({std::string(ops::kMoveCallSize, 'x'), "/a", "/b"}, *bytes));
+  CHECK(ops::write_move_call({std::string(ops::kMoveCallSize, 'x'), "/a", "/b"}, *bytes) == 0);
 }
 
 TEST_CASE("move call: what is malformed is refused") {
@@ -155,7 +160,8 @@ TEST_CASE("move call: what cannot be is refused, and nothing changes") {
   CHECK(ground.move("twice") == EEXIST);
   proto::IoctlRequest request;
   request.handle = ground.root;
-  request.command = ops::kMoveCommand;
+  request.command = _IOC(_IOC_WRITE, 'b', 0x6d, 0);
+  CHECK(ops::is_move_call(request.command));
   CHECK(served(pool, kRootNode, [&](const proto::Context& context) {
           return pool.fs().ioctl(context, request, {});
         }).error() == proto::Errno{EINVAL});
@@ -169,11 +175,11 @@ TEST_CASE("move call: an interrupt leaves the file where it was") {
   static_cast<void>(pool.walk("f"));
   const auto before = trees_of(pool, 2);
   const auto bytes = std::make_unique<ops::MoveBytes>();
-  REQUIRE(ops::write_move_call({"f", pool.branch(0), pool.branch(1), 64 << 10, false}, *bytes));
   proto::IoctlRequest request;
   request.handle = ground.root;
-  request.command = ops::kMoveCommand;
-  request.in = *bytes;
+  request.command =
+      ops::write_move_call({"f", pool.branch(0), pool.branch(1), 64 << 10, false}, *bytes);
+  request.in = handed_over(request.command, *bytes);
   proto::PutOff how;
   proto::Context context = pool.as(kRootNode);
   context.put_off = &how;
@@ -294,10 +300,9 @@ std::map<std::string, int> move_all(Ground& ground, const std::vector<std::strin
   };
   for (const std::string& path : paths) {
     Asked& one = all[path];
-    REQUIRE(ops::write_move_call({path, pool.branch(0), pool.branch(1)}, *one.bytes));
     one.request.handle = ground.root;
-    one.request.command = ops::kMoveCommand;
-    one.request.in = *one.bytes;
+    one.request.command = ops::write_move_call({path, pool.branch(0), pool.branch(1)}, *one.bytes);
+    one.request.in = handed_over(one.request.command, *one.bytes);
     one.context = pool.as(kRootNode);
     one.context.put_off = &one.how;
     ask(path, one);
