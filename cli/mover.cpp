@@ -24,14 +24,18 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/read_all.hpp"
+#include "cli/size_for_people.hpp"
 #include "ops/fd.hpp"
 #include "ops/move_words.hpp"
 
 namespace bough::cli {
 namespace {
 
-/// Twice as many as the pool moves together, so that it need not wait for us.
+/// Twice as many as the pool moves together, so that it need not wait for us; but of large files no
+/// more than it moves at once, since all that are asked for are moved before a signal ends it.
 constexpr unsigned kAtOnce = 512;
+constexpr std::size_t kLargeAtOnce = 4;
+constexpr std::uint64_t kBytesAtOnce = 64U << 20U;
 constexpr std::uint64_t kKiB = 1024;
 /// What breaks off a call of a thread that waits for the pool.
 constexpr int kBreakOff = SIGUSR1;
@@ -142,19 +146,31 @@ int Mover::move(int root, const MoveItem& item) {
   return error != ENODEV && has_lost_a_name(item) ? kGone : error;
 }
 
+bool Mover::may_begin() const {
+  const std::uint64_t bytes = bytes_under_way_ + queue_.front()->bytes;
+  if (how_.rate != 0) return files_under_way_ == 0 || bytes <= how_.rate;
+  return files_under_way_ < kLargeAtOnce || bytes <= kBytesAtOnce;
+}
+
 void Mover::work(int root) {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    const MoveItem* item = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      if (queue_.empty() || signals_ != 0) break;
-      item = queue_.front();
-      queue_.pop_front();
-    }
+    turn_.wait(lock, [this] { return queue_.empty() || signals_ != 0 || may_begin(); });
+    if (queue_.empty() || signals_ != 0) break;
+    const MoveItem* const item = queue_.front();
+    queue_.pop_front();
+    ++files_under_way_;
+    bytes_under_way_ += item->bytes;
+    turn_.notify_one();
+    lock.unlock();
     const int error = move(root, *item);
-    const std::lock_guard lock(mutex_);
+    lock.lock();
+    --files_under_way_;
+    bytes_under_way_ -= item->bytes;
     if (error == kGone) {
       if (!item->directory) ++gone_;
+    } else if (signals_ > 1 && (error == EINTR || error == ECANCELED)) {
+      broken_off_ = true;
     } else if (error != 0) {
       stays_.push_back({item->from + "/" + item->names.front(), why_it_stays(error), true});
     } else if (!item->directory) {
@@ -162,8 +178,19 @@ void Mover::work(int root) {
       bytes_ += item->bytes;
     }
   }
-  const std::lock_guard lock(mutex_);
+  if (!queue_.empty()) broken_off_ = true;
+  turn_.notify_one();
   --at_work_;
+}
+
+std::string Mover::ending_text() {
+  const std::lock_guard lock(mutex_);
+  // Threads that wait for their turn.
+  turn_.notify_all();
+  const std::string files =
+      files_under_way_ == 1 ? "1 file" : std::to_string(files_under_way_) + " files";
+  return "ending after the " + files + " under way (" + size_for_people(bytes_under_way_) +
+         "); the same signal once more leaves them where they are";
 }
 
 Mover::Progress Mover::progress(const MovePlan& plan) const {
@@ -228,10 +255,7 @@ bool Mover::run(MovePlan& plan, const std::function<void(const Progress&)>& tell
   double told = 0;
   const auto tick = [&] {
     constexpr timespec kTick{0, 50'000'000};
-    if (::sigtimedwait(&ends, nullptr, &kTick) > 0 && ++signals_ == 1)
-      note(
-          "ending after the files that are under way; the same signal once more leaves them where "
-          "they are");
+    if (::sigtimedwait(&ends, nullptr, &kTick) > 0 && ++signals_ == 1) note(ending_text());
     if (now() - told < 1) return;
     told = now();
     tell([&] {
@@ -250,11 +274,10 @@ bool Mover::run(MovePlan& plan, const std::function<void(const Progress&)>& tell
     const std::string& name = item.names.front();
     directories[std::count(name.begin(), name.end(), '/')].push_back(&item);
   }
-  for (auto& [depth, level] : directories)
-    if (signals_ == 0) move_all(plan, std::move(level), tick);
+  for (auto& [depth, level] : directories) move_all(plan, std::move(level), tick);
   tell(progress(plan));
   (void)::pthread_sigmask(SIG_UNBLOCK, &ends, nullptr);
-  return signals_ == 0;
+  return !broken_off_;
 }
 
 }  // namespace bough::cli

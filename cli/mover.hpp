@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -41,7 +42,7 @@ class Mover {
   /// Adds to plan.stays what stays; what is gone from its name is neither moved nor stays. May be
   /// called again, with another plan: the progress is that of all together. `tell` is told now and
   /// then, on the calling thread, how far it has come, and `note` lines for people. Whether all was
-  /// tried. For a process without threads.
+  /// tried: else a signal came before. For a process without threads.
   [[nodiscard]] bool run(MovePlan& plan, const std::function<void(const Progress&)>& tell,
                          const std::function<void(const std::string&)>& note);
 
@@ -50,6 +51,9 @@ class Mover {
   static constexpr int kGone = -1;
 
   void work(int root);
+  /// With the mutex: whether the next may begin beside those that are under way.
+  [[nodiscard]] bool may_begin() const;
+  [[nodiscard]] std::string ending_text();
   /// 0, an errno, or kGone.
   [[nodiscard]] int move(int root, const MoveItem& item);
   void move_all(MovePlan& plan, std::vector<const MoveItem*> items,
@@ -59,7 +63,13 @@ class Mover {
   const std::string root_;
   const How how_;
   std::mutex mutex_;
+  std::condition_variable turn_;
   std::deque<const MoveItem*> queue_;
+  /// Asked of the pool, and not answered.
+  std::size_t files_under_way_ = 0;
+  std::uint64_t bytes_under_way_ = 0;
+  /// Not all was tried.
+  bool broken_off_ = false;
   std::vector<Staying> stays_;
   unsigned at_work_ = 0;
   std::size_t files_ = 0;

@@ -223,6 +223,28 @@ class Movers(sandbox.LiveCase):
         self.boughs("move", top + "/file", "--to", self.right, "--go")
         self.assertEqual(tree(self.right), before)
 
+    def test_interrupted_once(self):
+        """Ctrl-C: only what is under way is moved, and it is said how much; if that is all, nothing is broken off."""
+        top = self.served()
+        names = [str(number) for number in range(6)]
+        for name in names:
+            with open(os.path.join(self.left, name), "wb") as file:
+                file.write(os.urandom(2 << 20))
+        before = tree(top)
+        for left, status in ((5, STAYED), (0, 0)):
+            mover = self.started("evacuate", self.left, "--go", "--max-rate", "2M")
+            self.eventually(lambda: self.moving(top), 20, "it moves")
+            mover.send_signal(signal.SIGINT)
+            said, _ = mover.communicate(timeout=20)
+            self.assertIn("ending after the 1 file under way (2.0M)", said)
+            self.assertEqual((mover.returncode, len(os.listdir(self.left))), (status, left), said)
+            self.assertEqual("broken off" in said, left != 0, said)
+            self.assertNotIn("stays:", said)
+            self.assertEqual(tree(top), before)
+            for name in os.listdir(self.left)[1:]:
+                os.remove(os.path.join(top, name))
+            before = tree(top)
+
     def test_rate(self):
         top = self.served()
         for number in range(4):
