@@ -40,6 +40,7 @@ Result<void> begin(Pool& pool, const Context& context, const MoveCall& call) {
   if (call.path.empty() || node == proto::kNoNode || !pool.nodes.view(node, view))
     return Errno{ENOENT};
   if (view.link || view.followed) return Errno{EOPNOTSUPP};
+  if (!view.directory && view.location.branch != errand.from) return Errno{EXDEV};
   context.put_off->until = pool.relocations.carry(node, errand);
   if (context.put_off->until == 0) return Errno{EBUSY};
   return {};

@@ -194,6 +194,26 @@ TEST_CASE("move call: an interrupt leaves the file where it was") {
   CHECK(trees_of(pool, 2) == before);
 }
 
+TEST_CASE("move call: what another branch shows is told of, while it moves too") {
+  Ground ground({"RW", "RW", "RW"});
+  PoolFixture& pool = ground.pool;
+  pool.file(0, "f", "shown");
+  pool.file(1, "f", "hidden");
+  static_cast<void>(pool.walk("f"));
+  const auto bytes = std::make_unique<ops::MoveBytes>();
+  proto::IoctlRequest request;
+  request.handle = ground.root;
+  request.command = ops::write_move_call({"f", pool.branch(0), pool.branch(2)}, *bytes);
+  request.in = handed_over(request.command, *bytes);
+  proto::PutOff how;
+  proto::Context context = pool.as(kRootNode);
+  context.put_off = &how;
+  static_cast<void>(pool.fs().ioctl(context, request, {}));
+  REQUIRE(how.until != 0);
+  CHECK(ground.move("f", 1, 2) == EXDEV);
+  REQUIRE(pool.port().wait_resumed(how.until));
+}
+
 TEST_CASE("move call: a copy that does not read back as it was written is not taken") {
   Ground ground;
   PoolFixture& pool = ground.pool;
