@@ -56,6 +56,13 @@ std::size_t drop_hidden(Viewer viewer, std::span<std::byte> names) {
   return kept;
 }
 
+/// An access ACL has the mode with it. Where the kernel knows nothing of ACLs (no POSIX_ACL) it
+/// goes on showing the old one.
+void drop_mode(Pool& pool, NodeId node, std::string_view name) {
+  if (name == "system.posix_acl_access" && !pool.settings.posix_acl)
+    (void)pool.port->notify(proto::InvalidateInode{node});
+}
+
 }  // namespace
 
 std::optional<Errno> refused_xattr(const Settings& settings, std::string_view name) noexcept {
@@ -77,12 +84,14 @@ Result<void> setxattr(Pool& pool, const Context& context, const proto::SetxattrR
                               reach_for_xattr(pool, context.node, request.name));
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
-  return subject->apply([&](NodeFile& file) -> Result<void> {
-    const auto done =
+  auto done = subject->apply([&](NodeFile& file) -> Result<void> {
+    const auto set =
         pool.backing.set_xattr(file.fd(), request.name.data(), request.value, request.flags);
-    if (!done || !request.acl_kill_sgid) return done;
+    if (!set || !request.acl_kill_sgid) return set;
     return clear_set_gid(pool, file.fd());
   });
+  drop_mode(pool, context.node, request.name);
+  return done;
 }
 
 Result<std::size_t> getxattr(Pool& pool, const Context& context,
@@ -114,8 +123,10 @@ Result<void> removexattr(Pool& pool, const Context& context,
                               reach_for_xattr(pool, context.node, request.name));
   if (!subject) return subject.error();
   note_branch(context, pool, subject->own.branch);
-  return subject->apply(
+  auto done = subject->apply(
       [&](NodeFile& file) { return pool.backing.remove_xattr(file.fd(), request.name.data()); });
+  drop_mode(pool, context.node, request.name);
+  return done;
 }
 
 }  // namespace bough::ops

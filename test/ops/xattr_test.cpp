@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "test/support/full_root.hpp"
 #include "test/support/pool_fixture.hpp"
@@ -38,6 +40,37 @@ std::string text_of(const std::vector<std::byte>& out, std::size_t size) {
 }
 
 }  // namespace
+
+TEST_CASE("xattr: an access ACL has the mode with it, which the kernel is told") {
+  PoolFixture pool;
+  pool.file(0, "f");
+  const auto f = pool.walk("f");
+  // rw-r-----, as acl(5) has it in an xattr: tag, permissions, id of each.
+  const std::string acl(
+      "\2\0\0\0"
+      "\1\0\6\0\377\377\377\377"
+      "\4\0\4\0\377\377\377\377"
+      "\40\0\0\0\377\377\377\377",
+      28);
+  const auto told = [&] {
+    const auto all = std::exchange(pool.port().notifications, {});
+    return std::count_if(all.begin(), all.end(), [&](const proto::Notification& each) {
+      const auto* const one = std::get_if<proto::InvalidateInode>(&each);
+      return one != nullptr && one->node == f && one->offset < 0;
+    });
+  };
+  REQUIRE(errno_of(pool.fs().setxattr(pool.as(f), set_of("user.a", "v"))) == 0);
+  CHECK(told() == 0);
+  REQUIRE(errno_of(pool.fs().setxattr(pool.as(f), set_of("system.posix_acl_access", acl))) == 0);
+  CHECK(told() == 1);
+  using std::filesystem::perms;
+  CHECK(std::filesystem::status(pool.branch(0) / "f").permissions() ==
+        (perms::owner_read | perms::owner_write | perms::group_read));
+  proto::RemovexattrRequest removal;
+  removal.name = "system.posix_acl_access";
+  static_cast<void>(pool.fs().removexattr(pool.as(f), removal));
+  CHECK(told() == 1);
+}
 
 TEST_CASE("xattr: set, get, list, remove") {
   PoolFixture pool;
