@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "ops/followed_link.hpp"
+
 namespace bough::ops {
 namespace {
 
@@ -122,6 +124,22 @@ std::vector<Setting> pool_rows(const Pool& pool, BranchEditor& editor) {
   pinned.get = [&pool] { return std::to_string(pool.handles.pinned_writers()); };
   return {std::move(branches),    std::move(paths), std::move(absent), std::move(open),
           std::move(passthrough), std::move(moves), std::move(pinned)};
+}
+
+std::vector<Setting> not_in_vain(std::vector<Setting> rows, const Pool& pool) {
+  const auto row = std::find_if(rows.begin(), rows.end(),
+                                [](const Setting& each) { return each.name == "follow-symlinks"; });
+  if (row == rows.end()) return rows;
+  row->set = [&pool, set = std::move(row->set), get = row->get](std::string_view text) {
+    std::string before = get();
+    std::string wrong = set(text);
+    if (!wrong.empty() || pool.settings.links.follow == FollowSymlinks::kNever) return wrong;
+    const char* const why = why_nothing_is_followed(pool);
+    if (why == nullptr) return wrong;
+    (void)set(before);
+    return std::string("is without effect here: ") + why;
+  };
+  return rows;
 }
 
 std::vector<ControlFile::Command> pool_commands(Pool& pool, std::function<void()> let_go,

@@ -19,6 +19,10 @@ namespace bough::ops {
 /// and `editor`.
 [[nodiscard]] std::vector<proto::Setting> pool_rows(const Pool& pool, BranchEditor& editor);
 
+/// The same rows, but setting follow-symlinks is refused while this pool would follow nothing.
+[[nodiscard]] std::vector<proto::Setting> not_in_vain(std::vector<proto::Setting> rows,
+                                                      const Pool& pool);
+
 /// `cmd.gc` and `cmd.gc1`: let go of what an idle pool need not hold, by `let_go`, and give memory
 /// back. `cmd.invalidate-all-nodes`: the kernel forgets every name below the root, and what it
 /// keeps of the files and directories in the root; names that it knows to be absent from Linux 6.16

@@ -46,18 +46,6 @@ bool judged_by_mode(const Pool& pool, int path_fd) {
   return has_none("system.posix_acl_access") && has_none("system.posix_acl_default");
 }
 
-/// Why nothing is followed; null: nothing stands against it. Not with other owners or modes than
-/// their own: what users may not use would be open to them, outside of the branches, too. Nor where
-/// the kernel maps ids before it judges by them. Nor when the pool's own device is not known.
-const char* why_nothing(const Pool& pool) {
-  const ShownAttributes& shown = pool.settings.shown;
-  constexpr auto kAsTheyAre = ShownAttributes::kAsTheyAre;
-  if (pool.settings.allow_idmap) return "allow-idmap is on";
-  if (shown.uid != kAsTheyAre || shown.gid != kAsTheyAre || shown.umask != kAsTheyAre)
-    return "uid, gid or umask is set";
-  return pool.own_device().has_value() ? nullptr : "the pool does not find its own mount";
-}
-
 /// The way that a link leads, walked name by name. A link on it counts only if nobody else than who
 /// is trusted may have put it there.
 class Way {
@@ -150,7 +138,7 @@ Result<Fd> lead(Pool& pool, MountRules& rules, int directory, const char* name) 
 }
 
 bool may_follow(Pool& pool) {
-  const char* const why = why_nothing(pool);
+  const char* const why = why_nothing_is_followed(pool);
   if (why == nullptr) return true;
   if (!pool.told_why_nothing_is_followed.exchange(true))
     pool.complain(std::string("follow-symlinks follows nothing: ") + why);
@@ -231,6 +219,18 @@ bool keeps_names(Pool& pool, const Branch& but, std::string_view path) {
 }
 
 }  // namespace
+
+/// Why nothing is followed; null: nothing stands against it. Not with other owners or modes than
+/// their own: what users may not use would be open to them, outside of the branches, too. Nor where
+/// the kernel maps ids before it judges by them. Nor when the pool's own device is not known.
+const char* why_nothing_is_followed(const Pool& pool) {
+  const ShownAttributes& shown = pool.settings.shown;
+  constexpr auto kAsTheyAre = ShownAttributes::kAsTheyAre;
+  if (pool.settings.allow_idmap) return "allow-idmap is on";
+  if (shown.uid != kAsTheyAre || shown.gid != kAsTheyAre || shown.umask != kAsTheyAre)
+    return "uid, gid or umask is set";
+  return pool.own_device().has_value() ? nullptr : "the pool does not find its own mount";
+}
 
 Result<Fd> follow_link(Pool& pool, Branch& branch, int directory, const char* name) {
   if (!may_follow(pool)) return Errno{ELOOP};

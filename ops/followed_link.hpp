@@ -41,6 +41,9 @@ struct Shown {
 [[nodiscard]] Shown shown_as(Pool& pool, Branch& branch, std::string_view path, int directory,
                              const char* name, const FileStat& stat);
 
+/// Why nothing is followed in this pool, whatever the option says; null: it is.
+[[nodiscard]] const char* why_nothing_is_followed(const Pool& pool);
+
 [[nodiscard]] inline bool follows_directories(const Settings& settings) noexcept {
   const FollowSymlinks which = settings.links.follow;
   return which == FollowSymlinks::kDirectory || which == FollowSymlinks::kAll;

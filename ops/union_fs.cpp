@@ -171,7 +171,7 @@ class UnionFs final : public proto::Filesystem {
         witness_(backing, std::move(control.state_file), control.mountpoint),
         mounted_inside_(control.mounted_inside),
         editor_(pool_, std::move(control.places), witness_),
-        control_(with_rows(std::move(control.rows), pool_rows(pool_, editor_)),
+        control_(with_rows(not_in_vain(std::move(control.rows), pool_), pool_rows(pool_, editor_)),
                  pool_commands(
                      pool_, [this] { UnionFs::idle(); }, std::move(control.mounted_inside)),
                  control.complain) {

@@ -1,5 +1,6 @@
 """The option follow-symlinks on real mounts: what it is good for, and who gains nothing by it."""
 
+import errno
 import fcntl
 import mmap
 import os
@@ -52,6 +53,17 @@ class Follow(sandbox.LiveCase):
             more = ["allow-other", *more]
         return self.pool(branches, mode, [f"follow-symlinks={which}", "minfreespace=0", "threads=2", "cache.attr=0",
                                           "cache.entry=0", *more], **how)
+
+    def test_in_vain(self):
+        """Where nothing would be followed the option cannot be set at run time, and it is said why."""
+        pool = self.pool([self.file_system("tmpfs", "disk")], modes.Root(), ["uid=1000"])
+        control = pool.mountpoint + "/.boughfs"
+        with self.assertRaises(OSError) as refused:
+            os.setxattr(control, "user.boughfs.follow-symlinks", b"all")
+        self.assertEqual(refused.exception.errno, errno.EINVAL)
+        self.assertEqual(os.getxattr(control, "user.boughfs.follow-symlinks"), b"never")
+        self.assertIn(b"uid, gid or umask is set", os.getxattr(control, "user.boughfs.last-refusal"))
+        os.setxattr(control, "user.boughfs.follow-symlinks", b"never")
 
     def test_follow_symlinks(self):
         """Root's links are used as what they lead to outside of the branches; no other link is."""
