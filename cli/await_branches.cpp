@@ -107,7 +107,7 @@ std::vector<std::string> await_branches(const Configuration& config,
                                " s nothing is mounted at " + joined(missing) +
                                " (branches-mount-timeout)";
       if (config.mount.branches_timeout_fails) throw StartError(ExitStatus::kMount, line);
-      warn(line + ": it is used as it is");
+      warn(line + ": the pool is mounted without waiting any longer");
       return directories;
     }
     if (first) std::for_each(missing.begin(), missing.end(), run_mount);

@@ -43,8 +43,8 @@ void add_link_settings(std::vector<proto::Setting>& table, LinkSettings& setting
       "through the mount point"));
   table.push_back(links.words<FollowSymlinks>(
       "follow-symlinks", kFollow, When::kRuntime, settings.follow,
-      "root's symbolic links on branches are shown as the directory, the regular file or whatever "
-      "else they lead to outside of all branches; rm -r goes into such a directory"));
+      "root's symbolic links on branches are shown as the directory, the regular file or either of "
+      "them that they lead to outside of all branches; rm -r goes into such a directory"));
   table.push_back(links.toggle("symlinkify", When::kRuntime, settings.symlinkify,
                                "a file without write bits that has not changed for a while is "
                                "shown as a symbolic link to itself on its branch, unless it is "

@@ -234,7 +234,9 @@ bool is_dead(const std::string& place) {
 void check_taken_place(const std::string& place, const Configuration& config,
                        const Subject& subject, CheckedPool& pool) {
   if (subject.from_fstab || config.mount.detach_first)
-    note(pool.findings, kMountpoint, "a pool is mounted at " + place + " now");
+    note(pool.findings, kMountpoint,
+         "a pool is mounted at " + place +
+             " now: another one is mounted there once that is unmounted");
   else if (is_dead(place))
     note(pool.findings, kMountpoint, "a dead pool stands at " + place + ": the mount clears it");
   else

@@ -76,6 +76,8 @@ Question question_about(const std::string& function, const std::string& path) {
     throw StartError(ExitStatus::kSystem, "the pool that " + path +
                                               " lies in explains nothing: another boughfs serves "
                                               "it, or it is mounted with -o xattr");
+  if (error == ENOENT || error == ENOTDIR)
+    throw StartError(ExitStatus::kUsage, question.directory + ": " + std::strerror(error));
   std::string text = question.directory + " cannot be asked: " + std::strerror(error);
   if (error == EIO) {
     const std::string absent = ControlClient(pool_of(path).mount_point).get("absent-branches");

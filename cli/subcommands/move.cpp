@@ -318,6 +318,8 @@ ExitStatus evacuate_command(int argc, char* const argv[]) {
   add_wishes(app, wishes);
   if (!parsed(app, argc, argv)) return ExitStatus::kOk;
   static_cast<void>(rate_of(wishes));
+  std::error_code ignored;
+  if (!path.starts_with('/')) path = fs::absolute(path, ignored).lexically_normal();
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const Pool pool(mount.empty() ? pool_with_branch(path) : mount);
   const BranchInfo& branch = pool.branch(path);
