@@ -162,15 +162,19 @@ Result<DirRef> MovingFile::make_parents(Branch& to) {
 }
 
 Result<DirRef> MovingFile::directory_on(const Branch& to, const std::string& path) {
-  return reach_or_clone_synced(pool_, *set_, index_of(*set_, to), path);
+  const std::size_t index = index_of(*set_, to);
+  if (synced_) return reach_or_clone_synced(pool_, *set_, index, path);
+  auto there = open_directory(pool_, (*set_)[index], path);
+  if (there || there.error() != Errno{ENOENT}) return there;
+  return clone_parents(pool_, *set_, index, path);
 }
 
-Result<FileStat> MovingFile::copy_data(const HiddenCopy& copy, bool synced) {
+Result<FileStat> MovingFile::copy_data(const HiddenCopy& copy) {
   const IdleThread idle(backing_, aim_.idle);
   // In the owner's name: his quota pays, and blocks that are reserved are not his.
   auto copied = copy_into(
       pool_, file_.get(), like_, copy.fd(), Payer{like_.uid, like_.gid},
-      [this](std::uint64_t at) { return watch_.goes_on(at); }, aim_.step, synced);
+      [this](std::uint64_t at) { return watch_.goes_on(at); }, aim_.step, synced_);
   if (!copied || !aim_.verify) return copied;
   const auto same = reads_back(pool_, file_.get(), copy.fd(), like_.size,
                                [this] { return watch_.goes_on(like_.size); });

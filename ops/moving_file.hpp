@@ -32,8 +32,15 @@ class MovingFile {
  public:
   using PlaceName = NodeTable::PlaceName;
 
-  MovingFile(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch)
-      : pool_(pool), backing_(pool.backing), node_(node), aim_(aim), watch_(watch) {}
+  /// Not `synced`: the caller sees to it that the copy, its directories and its names are on the
+  /// disk.
+  MovingFile(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch, bool synced)
+      : pool_(pool),
+        backing_(pool.backing),
+        node_(node),
+        aim_(aim),
+        watch_(watch),
+        synced_(synced) {}
 
   // --- with the gate open
 
@@ -46,8 +53,7 @@ class MovingFile {
   void rule_out(const Branch& branch);
   /// Makes the directories of all names; that of the first.
   [[nodiscard]] Result<DirRef> make_parents(Branch& to);
-  /// Not `synced`: the caller sees to it that the copy is on the disk.
-  [[nodiscard]] Result<FileStat> copy_data(const HiddenCopy& copy, bool synced);
+  [[nodiscard]] Result<FileStat> copy_data(const HiddenCopy& copy);
   /// With the names as they were at the look.
   [[nodiscard]] MoveRecord record_of(const FileStat& copied) const;
 
@@ -69,6 +75,7 @@ class MovingFile {
   void settle_in(const Branch& to, const FileId& fresh);
 
   // --- what was found
+  [[nodiscard]] bool synced() const noexcept { return synced_; }
   [[nodiscard]] Branch& from() const { return (*set_)[source_]; }
   [[nodiscard]] const FileStat& like() const noexcept { return like_; }
   /// The old file, open for reading.
@@ -93,6 +100,7 @@ class MovingFile {
   const NodeId node_;
   const MoveAim& aim_;
   const MoveWatch& watch_;
+  const bool synced_;
   std::shared_ptr<const BranchSet> set_;
   std::size_t source_ = 0;
   Fd file_;

@@ -50,7 +50,8 @@ Result<void> MovingNames::renew_record() {
   return record_.write(about_);
 }
 
-Result<void> MovingNames::make(HiddenCopy& copy, bool synced) {
+Result<void> MovingNames::make(HiddenCopy& copy) {
+  const bool synced = file_.synced();
   Result<void> done;
   std::size_t made = 0;
   while (made < moves_.size()) {

@@ -29,10 +29,10 @@ class MovingNames {
   MovingNames(Pool& pool, MovingFile& file, RecordFile& record, MoveRecord& about)
       : pool_(pool), backing_(pool.backing), file_(file), record_(record), about_(about) {}
 
-  /// As they are now, on the record, too. Not `synced`: the caller sees to that, here and below.
+  /// As they are now, on the record, too.
   [[nodiscard]] Result<void> find(Branch& to);
   /// The copy gets them. After a failure it has none.
-  [[nodiscard]] Result<void> make(HiddenCopy& copy, bool synced);
+  [[nodiscard]] Result<void> make(HiddenCopy& copy);
   /// The copy, which was given all, loses them again.
   void take_back() { remove_new(moves_.size()); }
   /// The old file loses them: all or none.

@@ -45,7 +45,7 @@ bool is_about_target(Errno error) noexcept {
 class Relocation {
  public:
   Relocation(Pool& pool, NodeId node, const MoveAim& aim, const MoveWatch& watch)
-      : pool_(pool), node_(node), watch_(watch), file_(pool, node, aim, watch) {}
+      : pool_(pool), node_(node), watch_(watch), file_(pool, node, aim, watch, true) {}
 
   Result<void> run() {
     if (const auto found = file_.look(); !found) return found;
@@ -67,7 +67,7 @@ class Relocation {
     watch_.begins(path_of(file_.names().front()), file_.from().path(), to.path(), file_.bytes());
     HiddenCopy copy(pool_, to);
     if (const auto made = copy.make(parent->fd()); !made) return made;
-    const auto copied = file_.copy_data(copy, true);
+    const auto copied = file_.copy_data(copy);
     if (!copied) return copied.error();
     // The record tells the old file by its size and times, which must be on the disk as well.
     if (const auto synced = pool_.backing.sync(file_.fd(), false); !synced) return synced;
@@ -108,7 +108,7 @@ class Relocation {
   }
 
   Result<void> change(HiddenCopy& copy, MovingNames& names, HandleSwitch& handles) {
-    if (const auto named = names.make(copy, true); !named) return named;
+    if (const auto named = names.make(copy); !named) return named;
     auto done = handles.prepare(copy.fd());
     if (done) done = handles.run();
     if (done) {

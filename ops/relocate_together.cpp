@@ -57,7 +57,7 @@ class RelocationBatch::Member {
       : pool_(pool),
         node_(node),
         watch_(std::move(watch)),
-        file_(pool, node, aim, watch_),
+        file_(pool, node, aim, watch_, false),
         moved_(moved) {}
 
   /// The copy and the record are there, but not on the disk for certain.
@@ -75,7 +75,7 @@ class RelocationBatch::Member {
     // Nobody is told that it begins: so many would be a long text, and each is over soon.
     copy_.emplace(pool_, *to_);
     if (const auto made = copy_->make(parent->fd()); !made) return made;
-    const auto copied = file_.copy_data(*copy_, false);
+    const auto copied = file_.copy_data(*copy_);
     if (!copied) return copied.error();
     record_.emplace(pool_, *to_);
     about_ = file_.record_of(*copied);
@@ -89,7 +89,7 @@ class RelocationBatch::Member {
     if (const auto same = file_.is_unchanged(*to_, *copy_); !same) return same;
     if (pool_.handles.is_open(file_.like().id)) return Errno{EBUSY};
     if (const auto found = names_->find(*to_); !found) return found;
-    return names_->make(*copy_, false);
+    return names_->make(*copy_);
   }
   void take_names_back() { names_->take_back(); }
   /// The names are on the disk, and the gate is still closed: the old ones go.
