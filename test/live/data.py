@@ -102,6 +102,10 @@ def passes(mode):
     return mode == "auto" and kernel.RELEASE >= (6, 9)
 
 
+# Sections of calls.py that make shared mappings.
+MAPPING = ("mapping", "forbidding_modes")
+
+
 def refuses_shared_maps(mode):
     """The kernel maps a direct file as shared only from 6.6 on, and if it is told to."""
     return DIRECT in MODES[mode][1] and (mode == "no-mmap" or kernel.RELEASE < (6, 6))
@@ -302,7 +306,7 @@ class Calls(Modes):
         wrong = []
         for mode in MODES if self.long_form else ("off", "writeback"):
             pool, _, _ = self.of_mode(mode, disk)
-            sections = [section for section in every if section != "mapping" or not refuses_shared_maps(mode)]
+            sections = [section for section in every if section not in MAPPING or not refuses_shared_maps(mode)]
             expected = [(step, outcome) for step, outcome in native if step.split(":")[0] in sections]
             try:
                 self.compare(expected, self.outcomes(pool.mountpoint, *sections),
