@@ -21,7 +21,7 @@
 #include "ops/caller.hpp"
 #include "ops/control_file.hpp"
 #include "ops/control_keys.hpp"
-#include "ops/followed_path.hpp"
+#include "ops/first_branches.hpp"
 #include "ops/freed_space.hpp"
 #include "ops/hash.hpp"
 #include "ops/lanes.hpp"
@@ -29,6 +29,7 @@
 #include "ops/move_call.hpp"
 #include "ops/operations.hpp"
 #include "ops/pool.hpp"
+#include "ops/pool_report.hpp"
 #include "ops/room.hpp"
 #include "ops/settle_moves.hpp"
 #include "ops/virtual_xattr.hpp"
@@ -53,61 +54,6 @@ class SharedRandom final : public policy::Random {
  private:
   std::atomic<std::uint64_t> state_;
 };
-
-/// Not refused: a pool may be joined so on purpose. But what is in the inner one has two paths, and
-/// what is removed under one is gone under the other.
-void warn_of_nested(const std::vector<std::shared_ptr<Branch>>& branches) {
-  for (const auto& inner : branches) {
-    const auto outer = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
-      return lies_inside(inner->path(), other->path());
-    });
-    if (outer == branches.end()) continue;
-    std::fprintf(stderr,
-                 "boughfs: warning: branch %s lies inside branch %s: each of its files has two "
-                 "paths in the pool\n",
-                 inner->path().c_str(), (*outer)->path().c_str());
-  }
-}
-
-std::shared_ptr<const BranchSet> open_branches(Backing& backing, const std::string& list,
-                                               Absences& absences, BranchAbsent how,
-                                               const BranchWitness& witness) {
-  std::string error;
-  KnownPlaces known;
-  known.expected = witness.expectation();
-  auto specs = parse_branches(list, error, known);
-  if (specs.empty()) throw PoolError(error.empty() ? "no branch to join: name one" : error);
-  std::vector<std::shared_ptr<Branch>> branches;
-  branches.reserve(specs.size());
-  std::string absent;
-  for (auto& spec : specs) {
-    const std::string path = spec.path;
-    auto branch =
-        open_or_expect(backing, static_cast<BranchId>(branches.size()), std::move(spec), absences);
-    if (!branch)
-      throw PoolError("branch " + path +
-                      " cannot be opened: " + std::strerror(branch.error().value()));
-    (*branch)->attend(absences);
-    if ((*branch)->absent())
-      absent += (absent.empty() ? "" : "; ") + ("branch " + path) +
-                " is absent: " + (*branch)->why_absent();
-    const auto same = std::find_if(branches.begin(), branches.end(), [&](const auto& other) {
-      return other->path() == path ||
-             (!(*branch)->absent() && other->root_id() == (*branch)->root_id());
-    });
-    if (same != branches.end()) {
-      // Copies of a name on both would be one file, and a move onto itself.
-      std::fprintf(stderr, "boughfs: branch %s is the same directory as branch %s: used once\n",
-                   path.c_str(), (*same)->path().c_str());
-      continue;
-    }
-    branches.push_back(std::move(*branch));
-  }
-  if (!absent.empty() && how == BranchAbsent::kRefuse)
-    throw PoolError(absent + ": mount what is missing first, or choose another branch-absent");
-  warn_of_nested(branches);
-  return std::make_shared<const BranchSet>(std::move(branches));
-}
 
 /// Whether this thread can take an id that is not its own, and come back. Root of a user namespace
 /// with one single user cannot: there are no others there.
@@ -286,48 +232,9 @@ class UnionFs final : public proto::Filesystem {
 
   // --- for people
   [[nodiscard]] std::string pool_path(NodeId node) const override {
-    if (is_control_node(node)) {
-      const auto place = node.value - kFirstControlNode;
-      return place < kControlNames.size() ? "/" + std::string(kControlNames[place]) : "(unknown)";
-    }
-    NodeView view;
-    if (!pool_.nodes.view(node, view)) return "(unknown)";
-    if (!view.named) return "(unlinked)";
-    std::string path = "/";
-    path += plain_path(view.path.view());
-    if (!view.directory) {
-      if (path.size() > 1) path += '/';
-      path += view.name();
-    }
-    return path;
+    return ops::pool_path(pool_, node);
   }
-
-  void count(std::vector<proto::Counter>& into) const override {
-    const auto nodes = pool_.nodes.figures();
-    const auto passed = pool_.passthrough.figures();
-    const auto& figures = pool_.figures;
-    const std::initializer_list<proto::Counter> all{
-        {"nodes", nodes.nodes},
-        {"edges", nodes.edges},
-        {"lookups", nodes.lookups},
-        {"holds", nodes.holds},
-        {"handles", pool_.handles.size()},
-        {"victims", nodes.victims},
-        {"node_bytes", nodes.bytes},
-        {"overdrawn", nodes.overdrawn},
-        {"absent_branches", pool_.absences.count()},
-        {"demotions", figures.demotions.load(std::memory_order_relaxed)},
-        {"replays", figures.replays.load(std::memory_order_relaxed)},
-        {"descriptor_shortages", figures.descriptor_shortages.load(std::memory_order_relaxed)},
-        {"cut_direct_calls", figures.cut_direct_calls.load(std::memory_order_relaxed)},
-        {"unpinned_victims", figures.unpinned_victims.load(std::memory_order_relaxed)},
-        {"backing_files", passed.opened - passed.closed},
-        {"backing_files_opened", passed.opened},
-        {"moved_files", pool_.relocations.moved()},
-        {"refused_moves", pool_.relocations.refused()},
-        {"backing_refusals", figures.backing_refusals.load(std::memory_order_relaxed)}};
-    into.insert(into.end(), all);
-  }
+  void count(std::vector<proto::Counter>& into) const override { count_pool(pool_, into); }
 
   // --- order
   /// A file handle's id carries the lane of its branch; that of a directory, 0. The control file
