@@ -31,9 +31,9 @@
 namespace bough::cli {
 namespace {
 
-/// Twice as many as the pool moves together, so that it need not wait for us; but of large files no
+/// Half as many more as the pool moves together, so that it need not wait for us; but of large files no
 /// more than it moves at once, since all that are asked for are moved before a signal ends it.
-constexpr unsigned kAtOnce = 512;
+constexpr unsigned kAtOnce = 768;
 constexpr std::size_t kLargeAtOnce = 4;
 constexpr std::uint64_t kBytesAtOnce = 64U << 20U;
 constexpr std::uint64_t kKiB = 1024;

@@ -45,15 +45,16 @@ void Relocations::State::serve(Crew& crew) {
     --crew.waiting;
     if (crew.pieces() == 0) break;
     if (crew.batches()) {
-      crew.batching = true;
+      ++crew.batching;
       Jobs batch = take_batch(crew);
+      call_threads(crew);
       lock.unlock();
       if (able)
         run_together(crew, std::move(batch));
       else
         for (const auto& job : batch) end(*job, Errno{ECANCELED});
       lock.lock();
-      crew.batching = false;
+      --crew.batching;
       call_threads(crew);
     } else {
       const std::shared_ptr<Job> job = std::move(crew.alone.front());

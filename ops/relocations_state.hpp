@@ -55,16 +55,20 @@ struct Relocations::State : std::enable_shared_from_this<State> {
   /// The threads for one kind of moves, and what they have to do.
   struct Crew {
     Jobs alone;
-    /// To be moved several at a time, by one thread at a time: meanwhile others come together.
+    /// To be moved several at a time, by few threads: meanwhile others come together.
     Jobs together;
-    bool batching = false;
+    unsigned batching = 0;
     std::condition_variable work;
     unsigned threads = 0;
     unsigned waiting = 0;
 
     /// How many threads could do something.
     [[nodiscard]] std::size_t pieces() const noexcept { return alone.size() + (batches() ? 1 : 0); }
-    [[nodiscard]] bool batches() const noexcept { return !batching && !together.empty(); }
+    /// One can copy while the other gives names.
+    static constexpr unsigned kMostBatching = 2;
+    [[nodiscard]] bool batches() const noexcept {
+      return batching < kMostBatching && !together.empty();
+    }
   };
 
   mutable std::mutex mutex;

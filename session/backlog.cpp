@@ -49,12 +49,13 @@ void Backlog::put_off(std::span<const std::byte> message, proto::Unique unique,
   std::list<Message> one = copy_of(message, unique, std::move(device), lane);
   one.front().put_off = how;
   const std::lock_guard lock(mutex_);
-  put_off_.splice(put_off_.end(), one);
+  std::list<Message>& waiting = put_off_[how.until];
+  waiting.splice(waiting.end(), one);
   put_off_count_.fetch_add(1, std::memory_order_seq_cst);
 }
 
-void Backlog::resume_locked(std::list<Message>::iterator which) noexcept {
-  resumed_.splice(resumed_.end(), put_off_, which);
+void Backlog::resume_locked(std::list<Message>& from, std::list<Message>::iterator which) noexcept {
+  resumed_.splice(resumed_.end(), from, which);
   put_off_count_.fetch_sub(1, std::memory_order_seq_cst);
   count_locked(resumed_.back());
 }
@@ -62,14 +63,11 @@ void Backlog::resume_locked(std::list<Message>::iterator which) noexcept {
 bool Backlog::resume(std::uint64_t until) noexcept {
   if (none_put_off()) return false;
   const std::lock_guard lock(mutex_);
-  bool any = false;
-  for (auto next = put_off_.begin(); next != put_off_.end();) {
-    const auto each = next++;
-    if (each->put_off.until != until) continue;
-    resume_locked(each);
-    any = true;
-  }
-  return any;
+  const auto waiting = put_off_.find(until);
+  if (waiting == put_off_.end()) return false;
+  while (!waiting->second.empty()) resume_locked(waiting->second, waiting->second.begin());
+  put_off_.erase(waiting);
+  return true;
 }
 
 /// The queue whose head is the oldest among those that may enter.
@@ -130,11 +128,18 @@ bool Backlog::interrupt(proto::Unique target) noexcept {
     found->interrupted = true;
     return true;
   }
-  for (std::list<Message>* const list : {&resumed_, &put_off_}) {
-    const auto found = std::find_if(list->begin(), list->end(), is_it);
-    if (found == list->end()) continue;
+  const auto resumed = std::find_if(resumed_.begin(), resumed_.end(), is_it);
+  if (resumed != resumed_.end()) {
+    resumed->interrupted = true;
+    return true;
+  }
+  for (auto waiting = put_off_.begin(); waiting != put_off_.end(); ++waiting) {
+    auto& [until, list] = *waiting;
+    const auto found = std::find_if(list.begin(), list.end(), is_it);
+    if (found == list.end()) continue;
     found->interrupted = true;
-    if (list == &put_off_) resume_locked(found);
+    resume_locked(list, found);
+    if (list.empty()) put_off_.erase(waiting);
     return true;
   }
   return false;

@@ -86,7 +86,7 @@ class Backlog {
                                                   std::shared_ptr<Device> device,
                                                   std::uint32_t lane);
   void count_locked(const Message& message) noexcept;
-  void resume_locked(std::list<Message>::iterator which) noexcept;
+  void resume_locked(std::list<Message>& from, std::list<Message>::iterator which) noexcept;
   [[nodiscard]] std::optional<Message> take_resumed_locked() noexcept;
   [[nodiscard]] Message take_locked(std::list<Message>& from,
                                     std::list<Message>::iterator which) noexcept;
@@ -94,7 +94,8 @@ class Backlog {
   Lanes& lanes_;
   mutable std::mutex mutex_;
   Queues queues_;
-  std::list<Message> put_off_;
+  /// By what they wait for; none of the lists is empty.
+  std::map<std::uint64_t, std::list<Message>> put_off_;
   /// To be taken before the others, which are younger.
   std::list<Message> resumed_;
   std::atomic<std::size_t> put_off_count_{0};
